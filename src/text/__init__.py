@@ -1,0 +1,11 @@
+"""Normalisers, vocabularies, lexicons: transcript → target string → token indices.
+
+Imports no torch, so that scoring starts at once.
+"""
+
+from src.text.characters import Characters
+from src.text.normaliser import Normaliser
+from src.text.phonemes import Phonemes
+from src.text.vocabulary import Vocabulary
+
+__all__ = ["Characters", "Normaliser", "Phonemes", "Vocabulary"]

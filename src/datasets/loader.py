@@ -1,0 +1,111 @@
+"""Utterances side by side as batches, and the workers that read them."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from src.batch import Batch, Utterance
+from src.datasets.batches import Batches
+from src.utils.errors import UserError
+
+
+def collate(utterances: Sequence[Utterance]) -> Batch:
+    """Utterances side by side, waveforms and tokens padded with zeros at the end."""
+    return Batch(
+        ids=[u.id for u in utterances],
+        waveforms=_pad([torch.from_numpy(u.waveform) for u in utterances], torch.float32),
+        waveform_lengths=torch.tensor([len(u.waveform) for u in utterances], dtype=torch.int64),
+        tokens=_pad([torch.tensor(u.tokens) for u in utterances], torch.int64),
+        token_lengths=torch.tensor([len(u.tokens) for u in utterances], dtype=torch.int64),
+        transcripts=[u.transcript for u in utterances],
+        targets=[u.target for u in utterances],
+    )
+
+
+def make_loader(
+    dataset: Dataset,
+    batches: Batches,
+    *,
+    n_workers: int = 0,
+    pin_memory: bool = False,
+    prefetch: int = 2,
+) -> DataLoader:
+    """A loader of `Batch`es that reads `dataset` in the order of `batches`.
+
+    Args:
+        n_workers: reading processes, kept between epochs; 0 reads in this process.
+        pin_memory: page-locked tensors, for a faster way to a GPU.
+        prefetch: batches each worker reads ahead.
+
+    A `UserError` of the dataset reaches the caller with its own words, workers or not.
+    """
+    return _Loader(
+        _ErrorsAsValues(dataset),
+        batch_sampler=batches,
+        collate_fn=_collate_unless_error,
+        num_workers=n_workers,
+        pin_memory=pin_memory,
+        persistent_workers=n_workers > 0,
+        prefetch_factor=prefetch if n_workers > 0 else None,
+        worker_init_fn=_start_worker,
+        # Each pass draws a seed for its workers. Taken from the global generator it would
+        # shift the dropout of a resumed run against that of an uninterrupted one.
+        generator=torch.Generator(),
+    )
+
+
+class _Loader(DataLoader):
+    def __iter__(self) -> Iterator[Batch]:
+        # Workers start here, not at the first `next`, so they read while the caller prepares.
+        return _raise_errors(super().__iter__())
+
+
+class _ErrorsAsValues(Dataset):
+    """Hands a UserError back as an item.
+
+    Raised inside a worker it would arrive wrapped into "Caught UserError in DataLoader worker
+    process 0. Original Traceback …"; as a value it travels whole.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Utterance | UserError:
+        try:
+            return self.dataset[index]
+        except UserError as error:
+            return UserError(str(error))
+
+
+def _collate_unless_error(items: Sequence[Any]) -> Batch | UserError:
+    errors = [item for item in items if isinstance(item, UserError)]
+    return errors[0] if errors else collate(items)
+
+
+def _raise_errors(batches: Iterable[Batch | UserError]) -> Iterator[Batch]:
+    for batch in batches:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+def _start_worker(worker: int) -> None:
+    torch.set_num_threads(1)
+    # Ctrl-C and a scheduler's SIGTERM go to the whole process group. Workers leave the group,
+    # so the trainer can finish its step and save; they end by themselves when it is gone.
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
+
+
+def _pad(rows: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    padded = torch.zeros(len(rows), max((len(row) for row in rows), default=0), dtype=dtype)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = row
+    return padded

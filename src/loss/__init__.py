@@ -1,0 +1,5 @@
+"""Training objectives over Emissions."""
+
+from src.loss.ctc import CTC, CTCLoss
+
+__all__ = ["CTC", "CTCLoss"]

@@ -1,0 +1,7 @@
+"""Acoustic models: (features, lengths) → Emissions. They never see text."""
+
+from src.models.convnet import ConvNet
+from src.models.deepspeech2 import DeepSpeech2
+from src.models.deepspeech2_conv import DeepSpeech2Conv
+
+__all__ = ["ConvNet", "DeepSpeech2", "DeepSpeech2Conv"]

@@ -1,0 +1,98 @@
+"""ConvNet: four convolutions, a few bidirectional LSTMs. ConvNet2 of csr-pytorch, mended."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from src.batch import Emissions
+from src.models.checks import check_channels, check_share, check_whole
+from src.models.frames import enter, strided_lengths
+from src.models.layers import BiRecurrence, ConvBlock, MaskedBatchNorm, log_probabilities
+from src.utils.errors import UserError
+
+KERNELS = (5, 5, 3, 3)  # of each convolution, over time and frequency alike
+TIME_STRIDES = (2, 2, 1, 1)
+FREQUENCY_STRIDE = 2
+CEILING = 20.0  # of the clipped ReLU
+FEWEST_FEATURES = 20  # four halvings of fewer bins leave no frequency axis to speak of
+UNPADDED_FEATURES = 37  # fewest bins that survive the four convolutions without padding
+
+
+class ConvNet(nn.Module):
+    """Convolutions over time × frequency, then LSTMs whose directions are summed.
+
+    BatchNorm follows each convolution and precedes each LSTM but the first.
+
+    Args:
+        n_features: feature bins, at least 20; below 37 zeros are added at both ends.
+        n_tokens: vocabulary size with the blank.
+        channels: feature maps of the four convolutions.
+        rnn_width: units of an LSTM in each direction.
+        n_rnn_layers: LSTMs, 1 … 10.
+        dropout: share of each LSTM's inputs set to zero in training, 0 … 1.
+
+    Raises:
+        UserError: a value outside these ranges.
+    """
+
+    time_stride = 4
+
+    def __init__(
+        self,
+        n_features: int,
+        n_tokens: int,
+        channels: Sequence[int] = (64, 128, 256, 512),
+        rnn_width: int = 512,
+        n_rnn_layers: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        _check_features(n_features)
+        check_channels("model.channels", channels, n=len(KERNELS))
+        check_whole("model.n_rnn_layers", n_rnn_layers, 1, 10)
+        check_whole("model.rnn_width", rnn_width, 1, 8192)
+        check_share("model.dropout", dropout)
+        self.convs, n_inputs = _convolutions(n_features, channels)
+        widths = [n_inputs] + [rnn_width] * (n_rnn_layers - 1)
+        self.rnns = nn.ModuleList(BiRecurrence(nn.LSTM, n, rnn_width, "sum") for n in widths)
+        self.norms = nn.ModuleList(MaskedBatchNorm(rnn_width) for _ in widths[1:])
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(rnn_width, n_tokens)
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames emitted for `lengths` feature frames, (B,) int64: ⌈lengths / 4⌉."""
+        return strided_lengths(lengths, self.time_stride)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Emissions:
+        """Features (B, T, F) and their lengths (B,) to log-probabilities (B, ⌈T / 4⌉, V)."""
+        x, frames = enter(features, lengths)
+        x = x.unsqueeze(-1)  # (B, T, F, 1 channel)
+        for conv in self.convs:
+            x, frames = conv(x, frames)
+        x = self.rnns[0](self.dropout(x.flatten(2)), frames)  # (B, T_out, D)
+        for norm, rnn in zip(self.norms, self.rnns[1:], strict=True):
+            x = rnn(self.dropout(norm(x, frames)), frames)
+        return Emissions(log_probabilities(self.head(x)), frames.lengths)
+
+
+def _convolutions(n_features: int, channels: Sequence[int]) -> tuple[nn.ModuleList, int]:
+    """The four convolutions, and the width of the frames they emit."""
+    missing = max(0, UNPADDED_FEATURES - n_features)
+    paddings = ((missing + 1) // 2, 0, 0, 0)
+    blocks, n_bins, n_in = nn.ModuleList(), n_features, 1
+    for n_out, kernel, stride, padding in zip(
+        channels, KERNELS, TIME_STRIDES, paddings, strict=True
+    ):
+        strides = (stride, FREQUENCY_STRIDE)
+        blocks.append(ConvBlock(n_in, n_out, (kernel, kernel), strides, padding, CEILING))
+        n_bins, n_in = blocks[-1].n_bins(n_bins), n_out
+    return blocks, n_bins * n_in
+
+
+def _check_features(n_features: int) -> None:
+    if n_features < FEWEST_FEATURES:
+        raise UserError(
+            f"ConvNet halves the frequency axis four times and needs at least {FEWEST_FEATURES} "
+            f"features a frame, but this transform gives {n_features}. Choose another transform, "
+            "or model=deepspeech2, which halves it once."
+        )

@@ -1,0 +1,116 @@
+"""Convolution, normalisation and recurrence that let no padding through."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from src.models.frames import Frames
+
+
+class MaskedBatchNorm(nn.BatchNorm1d):
+    """Batch normalisation over the last axis, with statistics of the valid frames only.
+
+    The same as nn.BatchNorm1d on the utterances' own frames laid end to end (Ioffe & Szegedy
+    2015; over frames as in Deep Speech 2, section 3.2). The padding comes out as zeros.
+    """
+
+    def forward(self, x: Tensor, frames: Frames) -> Tensor:
+        """x (B, T, …, D) to the same shape."""
+        if not self.training:
+            return frames.silence(super().forward(x.flatten(0, -2)).view(x.shape))
+        valid = frames.select(x)
+        return frames.restore(self._normalise(valid.flatten(0, -2)).view(valid.shape))
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        """x (n, D) by its own statistics, or by the running ones where n says nothing of spread."""
+        if len(x) > 1:
+            return super().forward(x)
+        return functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
+class ConvBlock(nn.Module):
+    """2-D convolution over time × frequency, masked BatchNorm, ReLU clipped at `ceiling`.
+
+    Time is padded by (kernel − 1) / 2, so ⌈T / stride⌉ frames come out. Expects silent padding
+    and returns silent padding: BatchNorm leaves zeros there, which the ReLU keeps.
+
+    Args:
+        in_channels, out_channels: feature maps before and after.
+        kernel: (time, frequency), odd, in frames and bins.
+        stride: (time, frequency).
+        frequency_padding: zeros added at both ends of the frequency axis, in bins.
+        ceiling: largest output; infinity gives the plain ReLU.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        frequency_padding: int = 0,
+        ceiling: float = float("inf"),
+    ) -> None:
+        super().__init__()
+        padding = ((kernel[0] - 1) // 2, frequency_padding)
+        # No bias: the mean that BatchNorm subtracts would take it away again.
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False)
+        self.norm = MaskedBatchNorm(out_channels)
+        self.ceiling = ceiling
+
+    def n_bins(self, n_bins: int) -> int:
+        """Frequency bins that come out when `n_bins` go in."""
+        padded = n_bins + 2 * self.conv.padding[1]
+        return (padded - self.conv.kernel_size[1]) // self.conv.stride[1] + 1
+
+    def forward(self, x: Tensor, frames: Frames) -> tuple[Tensor, Frames]:
+        """x (B, T, F, C_in) to (B, ⌈T / stride⌉, F', C_out) and its frames."""
+        # Channels last is how x already lies in memory, so both permutes are free, and it is
+        # the layout that convolution kernels are fastest in.
+        x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
+        frames = frames.strided(self.conv.stride[0])
+        x = self.norm(x, frames)
+        return functional.hardtanh_(x, 0.0, self.ceiling), frames
+
+
+class BiRecurrence(nn.Module):
+    """One bidirectional recurrent layer over time, each utterance over its own frames only.
+
+    Args:
+        kind: nn.LSTM or nn.GRU.
+        n_inputs: width of the input.
+        width: units of each direction.
+        merge: "sum" adds the two directions (D = width), "concat" sets them side by side
+            (D = 2 · width).
+    """
+
+    def __init__(
+        self, kind: type[nn.LSTM] | type[nn.GRU], n_inputs: int, width: int, merge: str
+    ) -> None:
+        super().__init__()
+        self.rnn = kind(n_inputs, width, batch_first=True, bidirectional=True)
+        self.merge = merge
+
+    def forward(self, x: Tensor, frames: Frames) -> Tensor:
+        """x (B, T, n_inputs) to (B, T, D), zeros in the padding."""
+        y = self.rnn(x)[0] if frames.full else self._packed(x, frames)
+        if self.merge == "concat":
+            return y
+        forwards, backwards = y.chunk(2, dim=-1)
+        return forwards + backwards
+
+    def _packed(self, x: Tensor, frames: Frames) -> Tensor:
+        # Packing refuses empty utterances: they are read as one silent frame, nobody looks at it.
+        lengths = frames.lengths_cpu.clamp(min=1)
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        packed, _ = self.rnn(packed)
+        return pad_packed_sequence(packed, batch_first=True, total_length=frames.n_frames)[0]
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Log-softmax in float32 whatever autocast does, (B, T_out, V)."""
+    with torch.autocast(logits.device.type, enabled=False):
+        return logits.float().log_softmax(-1)

@@ -3,5 +3,7 @@
 from src.datasets.batches import Batches
 from src.datasets.loader import collate, make_loader
 from src.datasets.selection import select
+from src.datasets.speech_commands import SpeechCommands
+from src.datasets.speech_commands_csr import SpeechCommandsCSR
 
-__all__ = ["Batches", "collate", "make_loader", "select"]
+__all__ = ["Batches", "SpeechCommands", "SpeechCommandsCSR", "collate", "make_loader", "select"]

@@ -1,0 +1,120 @@
+"""The official folder of Google Speech Commands: which clips there are, and in which split.
+
+`word/<speaker>_nohash_<n>.wav` beside `validation_list.txt` and `testing_list.txt`. The lists
+alone decide the split: everything they don't name is for training.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from src import audio
+from src.utils.errors import UserError
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")  # stored as 0, 1, 2
+SPLIT_LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One recording of one word."""
+
+    path: Path
+    word: str
+    split: int  # index into SPLITS
+
+    @property
+    def id(self) -> str:
+        """`word/stem`, the same whatever the file's extension."""
+        return f"{self.word}/{self.path.stem}"
+
+    @property
+    def speaker(self) -> str:
+        """The name up to `_nohash_`: one hash for all clips of one speaker."""
+        return self.path.stem.partition("_nohash_")[0]
+
+
+def scan_folder(folder: Path) -> list[Clip]:
+    """All clips below `folder`, sorted by file name, then word.
+
+    Names begin with the speaker's hash, so any run of neighbours holds many words: the first
+    hundred clips are a small corpus, not a hundred times "backward".
+    Folders whose name starts with `_` or `.` hold no words (`_background_noise_` is minutes
+    of noise, a source for augmentation) and are left out.
+
+    Raises:
+        UserError: no folder, no split list, no clips, a clip in both lists, or two files
+            with the same word and stem.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder}: no such folder. Give --source the unpacked Speech Commands archive, or "
+            "add --download to fetch it there."
+        )
+    listed = _read_split_lists(folder)
+    clips = [
+        Clip(path, path.parent.name, listed.get(f"{path.parent.name}/{path.stem}", 0))
+        for path in sorted(folder.glob("[!_.]*/*"), key=lambda path: (path.stem, path.parent.name))
+        if path.suffix.lower() in audio.EXTENSIONS and not path.name.startswith(".")
+    ]
+    if not clips:
+        raise UserError(
+            f"{folder}: no audio found in folders named after words, such as {folder}/yes/*.wav "
+            f"(readable: {', '.join(sorted(audio.EXTENSIONS))})."
+        )
+    _refuse_twins(clips)
+    absent = listed.keys() - {clip.id for clip in clips}
+    if absent:
+        log.warning(
+            "%s: %d clips of the split lists are not in the folder (%s)",
+            folder,
+            len(absent),
+            some(sorted(absent)),
+        )
+    return clips
+
+
+def _read_split_lists(folder: Path) -> dict[str, int]:
+    """Clip id → split index of every clip that the two lists name."""
+    listed: dict[str, int] = {}
+    for split, name in SPLIT_LISTS.items():
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder}: {name} is missing, so nobody can tell which clips are for {split}. "
+                "It is part of the official archive: put it back or unpack the archive again."
+            )
+        index = SPLITS.index(split)
+        for line in (folder / name).read_text(encoding="utf-8").splitlines():
+            if line.strip():
+                # The lists say .wav; the clips may have been re-encoded since.
+                clip_id = PurePosixPath(line.strip()).with_suffix("").as_posix()
+                if listed.setdefault(clip_id, index) != index:
+                    raise UserError(
+                        f"{folder}: {clip_id} is in both {' and '.join(SPLIT_LISTS.values())}; "
+                        "a clip belongs to one split only. Take the lists of the official archive."
+                    )
+    return listed
+
+
+def _refuse_twins(clips: list[Clip]) -> None:
+    """Ids name prediction files with `/` written as `_`, so they must differ even then."""
+    seen: dict[str, Path] = {}
+    for clip in clips:
+        other = seen.setdefault(file_safe(clip.id), clip.path)
+        if other != clip.path:
+            raise UserError(
+                f"{other} and {clip.path} would be the same clip, {file_safe(clip.id)}. "
+                "Remove or rename one of them."
+            )
+
+
+def file_safe(clip_id: str) -> str:
+    """`bed/026290a7_nohash_0` → `bed_026290a7_nohash_0`."""
+    return clip_id.replace("/", "_")
+
+
+def some(names: list[str], n: int = 3) -> str:
+    """The first `n` names, and an ellipsis where there are more."""
+    return ", ".join(names[:n]) + (", …" if len(names) > n else "")

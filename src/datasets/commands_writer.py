@@ -1,0 +1,150 @@
+"""Clips of Speech Commands → one HDF5 file that `SpeechCommands` reads.
+
+    ds/data     int16 (n, 16000)  the waveform, zero-padded; one chunk is one clip
+    ds/length   int32 (n,)        samples before the padding
+    ds/label    int16 (n,)        index into the attribute `words`
+    ds/split    uint8 (n,)        0 train, 1 validation, 2 test
+    ds/speaker  bytes (n,)        UTF-8
+    ds/id       bytes (n,)        UTF-8, "word/stem"
+
+Clips are stored as they are, with a Fletcher-32 checksum each, so that a damaged file is
+noticed when it is read. Compression was measured on 1,996 clips and left out: gzip with
+byte shuffling takes 20 kB a clip instead of 32 kB, but 127 µs a random read instead of 22 µs.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from src import audio
+from src.datasets.commands_folder import SPLITS, Clip
+from src.datasets.hdf5 import written_aside
+from src.utils.errors import UserError
+
+SCHEMA = "speech-commands"
+SCHEMA_VERSION = 1
+SAMPLE_RATE = 16000
+CLIP_SAMPLES = 16000
+FULL_SCALE = 32768  # int16 = round(float · FULL_SCALE), the scale of 16-bit WAV
+
+_BLOCK = 256  # clips decoded ahead of the writer: 16 MB
+
+
+@dataclass(slots=True)
+class Packed:
+    """What became of the clips."""
+
+    words: list[str]
+    clips: Counter[tuple[str, int]] = field(default_factory=Counter)  # by (word, split index)
+    cut: list[str] = field(default_factory=list)  # ids of clips longer than one second
+    n_padded: int = 0
+    unreadable: list[str] = field(default_factory=list)  # one sentence each
+
+    def summary(self) -> dict[str, int]:
+        """Counts by split, and of clips that were cut, padded or left out."""
+        splits = {name: self.count(split=i) for i, name in enumerate(SPLITS)}
+        odd = {"cut": len(self.cut), "padded": self.n_padded, "unreadable": len(self.unreadable)}
+        return splits | odd
+
+    def count(self, word: str | None = None, split: int | None = None) -> int:
+        """Clips stored, of one word, of one split, or of all."""
+        return sum(
+            n for (w, s), n in self.clips.items() if word in (None, w) and split in (None, s)
+        )
+
+
+def write_clips(clips: list[Clip], path: Path, source: str, n_threads: int = 2) -> Packed:
+    """Decode `clips` and write them to `path`, which appears only when complete.
+
+    Unreadable clips are left out and reported; longer ones are cut to one second.
+
+    Raises:
+        UserError: not one clip is readable, or the file can't be written.
+    """
+    packed = Packed(words=sorted({clip.word for clip in clips}))
+    with written_aside(path) as partial, h5py.File(partial, "w", locking=False) as file:
+        data = file.create_dataset(
+            "ds/data",
+            shape=(len(clips), CLIP_SAMPLES),
+            maxshape=(None, CLIP_SAMPLES),
+            chunks=(1, CLIP_SAMPLES),
+            dtype=np.int16,
+            fletcher32=True,
+        )
+        kept: list[Clip] = []
+        lengths: list[int] = []
+        for clip, samples in _decoded(clips, packed, n_threads):
+            _note(clip, len(samples), packed)
+            samples = samples[:CLIP_SAMPLES]
+            data[len(kept), : len(samples)] = samples
+            kept.append(clip)
+            lengths.append(len(samples))
+        if not kept:
+            raise UserError(
+                f"{source}: not one of the {len(clips)} clips is readable. The first one: "
+                f"{packed.unreadable[0]}"
+            )
+        data.resize(len(kept), axis=0)
+        _write_columns(file, kept, lengths, packed.words)
+        _write_attributes(file, packed, source)
+    return packed
+
+
+def _decoded(
+    clips: list[Clip], packed: Packed, n_threads: int
+) -> Iterator[tuple[Clip, np.ndarray]]:
+    """Readable clips in order, with their samples (N,) int16; the others are noted."""
+    with (
+        ThreadPoolExecutor(n_threads) as pool,
+        tqdm(total=len(clips), desc="packing", unit="clip", disable=None) as bar,
+    ):
+        for start in range(0, len(clips), _BLOCK):
+            block = clips[start : start + _BLOCK]
+            for clip, samples in zip(block, pool.map(_read, block), strict=True):
+                bar.update()
+                if isinstance(samples, UserError):
+                    packed.unreadable.append(str(samples))
+                else:
+                    yield clip, samples
+
+
+def _read(clip: Clip) -> np.ndarray | UserError:
+    """Samples (N,) int16 at 16 kHz, or the reason why there are none."""
+    try:
+        waveform = audio.read(clip.path, SAMPLE_RATE)
+    except UserError as error:
+        return error
+    limits = np.iinfo(np.int16)
+    return np.clip(np.rint(waveform * FULL_SCALE), limits.min, limits.max).astype(np.int16)
+
+
+def _note(clip: Clip, n_samples: int, packed: Packed) -> None:
+    packed.clips[clip.word, clip.split] += 1
+    packed.n_padded += n_samples < CLIP_SAMPLES
+    if n_samples > CLIP_SAMPLES:
+        packed.cut.append(clip.id)
+
+
+def _write_columns(file: h5py.File, kept: list[Clip], lengths: list[int], words: list[str]) -> None:
+    label = {word: index for index, word in enumerate(words)}
+    file["ds/length"] = np.array(lengths, np.int32)
+    file["ds/label"] = np.array([label[clip.word] for clip in kept], np.int16)
+    file["ds/split"] = np.array([clip.split for clip in kept], np.uint8)
+    file["ds/speaker"] = np.array([clip.speaker.encode() for clip in kept])
+    file["ds/id"] = np.array([clip.id.encode() for clip in kept])
+
+
+def _write_attributes(file: h5py.File, packed: Packed, source: str) -> None:
+    file.attrs["schema"] = SCHEMA
+    file.attrs["schema_version"] = SCHEMA_VERSION
+    file.attrs["sample_rate"] = SAMPLE_RATE
+    file.attrs["words"] = packed.words
+    file.attrs["source"] = source
+    file.attrs["counts"] = json.dumps(packed.summary())

@@ -1,0 +1,125 @@
+"""HDF5 files that several workers can read, and that are either whole or absent."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from src.utils.errors import UserError
+
+
+class ReadOnlyArray:
+    """A dataset of an HDF5 file that each process opens for itself, at its first read.
+
+    HDF5's own state (file offset, metadata cache) must not be shared by processes, so the
+    handle is tied to the process that opened it: a forked worker gives its copy of the
+    parent's handle back and opens its own; a spawned worker gets path and name only.
+    """
+
+    def __init__(self, path: str | Path, name: str) -> None:
+        self.path = Path(path)
+        self.name = name
+        self._dataset: h5py.Dataset | None = None
+        self._pid = 0
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """One row, read from disk.
+
+        Raises:
+            UserError: the file can't be opened (see `open_for_reading`), or the row is damaged.
+        """
+        if self._pid != os.getpid():
+            # HDF5 gives whoever opens the same file twice in one process the same descriptor,
+            # so the parent's must be closed here first. Closing a copy leaves the parent's open.
+            self.close()
+            self._dataset, self._pid = open_for_reading(self.path)[self.name], os.getpid()
+        try:
+            return self._dataset[row]
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: row {row} of {self.name} can't be read ({error}). The file is "
+                "damaged; make it again."
+            ) from error
+
+    def close(self) -> None:
+        """Give the handle back; the next read opens a new one."""
+        if self._dataset:  # h5py objects are false once their file is closed
+            self._dataset.file.close()
+        self._dataset, self._pid = None, 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "name": self.name, "_dataset": None, "_pid": 0}
+
+
+def open_for_reading(path: Path) -> h5py.File:
+    """The file at `path`, opened read-only.
+
+    Raises:
+        UserError: it is no HDF5 file, or its end is missing.
+    """
+    try:
+        # No lock: these files appear whole and are never changed in place, and file locks
+        # fail on many cluster file systems and read-only mounts.
+        # No chunk cache: a clip is one chunk and is read once an epoch.
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
+    except OSError as error:
+        raise UserError(
+            f"{path}: not a readable HDF5 file ({error}). It may be cut short or another kind of "
+            "file; delete it and make it again."
+        ) from error
+
+
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it into place when the block ends well.
+
+    A run that was killed leaves only the temporary file, which the next run takes over and
+    empties; any other failure removes it. Readers meet a whole file or none.
+
+    Raises:
+        UserError: the folder can't be written, the disk is full (an OSError or HDF5's
+            RuntimeError inside the block), or another process is writing the same file.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(partial, path):
+            try:
+                yield partial
+                _sync(partial)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:
+        reason = os.strerror(error.errno) if getattr(error, "errno", None) else error
+        raise UserError(
+            f"{path}: could not be written ({reason}). Nothing was left behind; free some space "
+            "or choose another folder, then run the command again."
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(partial: Path, path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `partial`, which the system drops should we be killed."""
+    with partial.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{path}: another process is writing this file. Wait for it to finish, or stop it "
+                "and run the command again."
+            ) from None
+        yield
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,118 @@
+"""Google Speech Commands, read from the one HDF5 file that `commands_writer` describes."""
+
+import shlex
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from src.datasets.clips import ClipTable, HDF5Clips, column
+from src.datasets.commands_folder import SPLITS, file_safe
+from src.datasets.commands_writer import FULL_SCALE, SCHEMA, SCHEMA_VERSION
+from src.datasets.hdf5 import open_for_reading
+from src.utils.errors import UserError
+
+
+class SpeechCommands(HDF5Clips):
+    """Clips of one split; the transcript is the spoken word.
+
+    The file is opened read-only in each process at its first read, so workers may be forked
+    or spawned. Ids are `word_stem`, e.g. `bed_026290a7_nohash_0`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        split: str,
+        text,
+        *,
+        sample_rate: int = 16000,
+        min_duration_s: float = 0.0,
+        max_duration_s: float | None = None,
+        max_text_length: int | None = None,
+        limit: int | None = None,
+        sort: str | None = None,
+    ) -> None:
+        """Open `path` and keep the usable clips of `split`.
+
+        Args:
+            path: file written by `python -m scripts.prepare_speech_commands`.
+            split: "train", "validation" or "test", by the official lists.
+            text: text object of the vocabulary; None leaves targets empty.
+            sample_rate: Hz; a file of another rate is refused.
+            min_duration_s, max_duration_s, max_text_length, limit, sort: see `select`.
+
+        Raises:
+            UserError: no such file or split, not our file, another sample rate, a damaged
+                column, or no clip left.
+        """
+        path = Path(path)
+        if split not in SPLITS:
+            raise UserError(f"split={split}: Speech Commands has {', '.join(SPLITS)}.")
+        if not path.is_file():
+            raise UserError(
+                f"{path}: no such file. Make it with: python -m scripts.prepare_speech_commands "
+                f"--download --out {shlex.quote(str(path))} (2.4 GB; with the corpus unpacked "
+                "already: --source FOLDER instead of --download)"
+            )
+        with open_for_reading(path) as file:
+            _check_schema(file, sample_rate)
+            clips = _read_clips(file, SPLITS.index(split))
+        super().__init__(
+            path,
+            f"Speech Commands {split}",
+            clips,
+            text,
+            sample_rate=sample_rate,
+            full_scale=FULL_SCALE,
+            min_duration_s=min_duration_s,
+            max_duration_s=max_duration_s,
+            max_text_length=max_text_length,
+            limit=limit,
+            sort=sort,
+        )
+
+
+def _check_schema(file: h5py.File, sample_rate: int) -> None:
+    schema, version = file.attrs.get("schema"), file.attrs.get("schema_version")
+    if (schema, version) != (SCHEMA, SCHEMA_VERSION):
+        raise UserError(
+            f"{file.filename}: schema {schema or 'unknown'}, version {version or 'unknown'}, but "
+            f"this reader knows {SCHEMA}, version {SCHEMA_VERSION}. Make the file again with "
+            "python -m scripts.prepare_speech_commands (csr-pytorch's older layout is read by "
+            "dataset=speech_commands_csr)."
+        )
+    found = file.attrs.get("sample_rate")
+    if found != sample_rate:
+        raise UserError(
+            f"{file.filename}: recorded at {found} Hz, but {sample_rate} Hz are wanted. Set "
+            f"dataset.sample_rate={found} and train at that rate, or make the file again."
+        )
+
+
+def _read_clips(file: h5py.File, split: int) -> ClipTable:
+    """The rows of one split, checked against each other."""
+    data = file.get("ds/data")
+    n_rows, n_samples = data.shape if data is not None and data.ndim == 2 else (0, 0)
+    length = column(file, "ds/length", n_rows)
+    label = column(file, "ds/label", n_rows)
+    words = np.array([str(word) for word in file.attrs.get("words", [])])
+    _check_range(file, "ds/length", length, 1, n_samples)
+    _check_range(file, "ds/label", label, 0, len(words) - 1)
+    rows = np.flatnonzero(column(file, "ds/split", n_rows) == split)
+    return ClipTable(
+        rows=rows,
+        lengths=length[rows].astype(np.int64),
+        words=words[label[rows]],
+        ids=np.array([file_safe(name) for name in column(file, "ds/id", n_rows)[rows]]),
+        speakers=column(file, "ds/speaker", n_rows)[rows],
+    )
+
+
+def _check_range(file: h5py.File, name: str, values: np.ndarray, low: int, high: int) -> None:
+    wrong = np.flatnonzero((values < low) | (values > high))
+    if len(wrong):
+        raise UserError(
+            f"{file.filename}: {name} of clip {wrong[0]} is {values[wrong[0]]}, outside "
+            f"{low} … {high} ({len(wrong)} such clips). The file is damaged; make it again."
+        )

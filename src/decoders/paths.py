@@ -1,0 +1,53 @@
+"""Alignment paths: one token (or the blank) for each emitted frame."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchaudio.functional import forced_align
+
+from src.batch import padding_mask
+from src.decoders.emissions import BLANK
+
+
+class Spelling(NamedTuple):
+    """What a path spells once repeats are merged and blanks are dropped."""
+
+    tokens: tuple[int, ...]
+    frames: tuple[int, ...]  # first frame of each token's run
+    confidences: tuple[float, ...]  # largest posterior within each token's run, 0 … 1
+
+
+def collapse(paths: Tensor, log_probs: Tensor, lengths: Tensor) -> list[Spelling]:
+    """Merge repeats, then drop blanks (Graves et al. 2006, the map B), for a batch at once.
+
+    Args:
+        paths: token of each frame, (B, T) int64.
+        log_probs: log-probability of that token in that frame, (B, T).
+        lengths: valid frames, (B,) int64; what lies behind them is never read.
+    """
+    padding = padding_mask(lengths, paths.shape[1])
+    new_run = torch.ones_like(padding)
+    new_run[:, 1:] = paths[:, 1:] != paths[:, :-1]
+    run = new_run.cumsum(1) - 1  # (B, T), index of the run that each frame belongs to
+
+    # The last run may go on into the padding; its confidence must not.
+    log_probs = log_probs.masked_fill(padding, -torch.inf)
+    run_peak = torch.full_like(log_probs, -torch.inf).scatter_reduce(1, run, log_probs, "amax")
+
+    first = new_run & ~padding & (paths != BLANK)
+    n_tokens = first.sum(1).tolist()
+    columns = (paths[first], first.nonzero()[:, 1], run_peak.gather(1, run)[first].exp())
+    per_utterance = zip(*(column.split(n_tokens) for column in columns), strict=True)
+    return [Spelling(*(tuple(part.tolist()) for part in parts)) for parts in per_utterance]
+
+
+def best_alignment(log_probs: Tensor, tokens: tuple[int, ...]) -> Tensor:
+    """The most probable path of (T, V) `log_probs` that spells `tokens`; (T,) int64.
+
+    `tokens` must have an alignment: T is at least their number plus adjacent repeats.
+    """
+    if not tokens:  # forced_align knows no empty target; only blanks spell it
+        return torch.full((len(log_probs),), BLANK)
+    path, _ = forced_align(log_probs[None], torch.tensor([tokens]), blank=BLANK)
+    return path[0].long()

@@ -1,0 +1,28 @@
+"""Alignment paths: the best one, and what it spells."""
+
+import itertools
+
+import torch
+
+from src.decoders.paths import best_alignment, collapse
+from tests.decoders.brute_force import best_path, random_emissions, spell
+
+
+def test_best_alignment_is_the_best_of_all_paths():
+    log_probs = random_emissions(0, [5], n_tokens=3).log_probs[0]
+    for tokens in {spell(path) for path in itertools.product(range(3), repeat=5)}:
+        expected = best_path(log_probs.double().numpy(), tokens)
+        assert tuple(best_alignment(log_probs, tokens).tolist()) == expected
+
+
+def test_best_alignment_survives_impossible_tokens():
+    log_probs = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).log()
+    assert best_alignment(log_probs, (1, 2)).tolist() == [1, 0, 2]
+
+
+def test_no_frame_of_the_padding_is_read():
+    paths = torch.tensor([[1, 1, 1, 2], [0, 2, 2, 2]])
+    log_probs = torch.tensor([[-1.0, -2.0, 0.0, 0.0], [-1.0, -2.0, -3.0, torch.nan]])
+    first, second = collapse(paths, log_probs, torch.tensor([2, 3]))
+    assert first == ((1,), (0,), (torch.tensor(-1.0).exp().item(),))
+    assert second == ((2,), (1,), (torch.tensor(-2.0).exp().item(),))

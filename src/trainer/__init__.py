@@ -1,0 +1,32 @@
+"""The loop, its schedules, its checkpoints."""
+
+from src.trainer.checkpoint import Checkpoints, find_checkpoint, load_checkpoint, save_checkpoint
+from src.trainer.evaluate import Evaluation, evaluate
+from src.trainer.schedules import Constant, Exponential, Noam, OneCycle, WarmupCosine
+from src.trainer.settings import Settings
+from src.trainer.showcase import draw_prediction
+from src.trainer.stepper import Stepper, parameter_groups
+from src.trainer.trainer import Trainer
+from src.trainer.validation import Validation
+from src.trainer.weights import load_weights
+
+__all__ = [
+    "Checkpoints",
+    "Constant",
+    "Evaluation",
+    "Exponential",
+    "Noam",
+    "OneCycle",
+    "Settings",
+    "Stepper",
+    "Trainer",
+    "Validation",
+    "WarmupCosine",
+    "draw_prediction",
+    "evaluate",
+    "find_checkpoint",
+    "load_checkpoint",
+    "load_weights",
+    "parameter_groups",
+    "save_checkpoint",
+]

@@ -13,11 +13,16 @@ from src.utils.errors import UserError
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a file that appears under `path` only once it is complete and on disk.
+def atomic_write(path: str | Path, mode: str = "wb", *, sync: bool = True) -> Iterator[IO[Any]]:
+    """Open a file that appears under `path` only once it is complete.
 
-    It is written beside its final place, flushed, synced and renamed, so a reader (or a
-    power cut) meets the old file or the new one, never a half of either.
+    It is written beside its final place, flushed and renamed, so a reader meets the old file
+    or the new one, never a half of either.
+
+    Args:
+        mode: "wb" or "w" (UTF-8).
+        sync: wait until it is on disk, so that a power cut can't halve it either; files made
+            by the thousand and easily made again may do without.
 
     Raises:
         UserError: the folder can't be written or the disk is full; what was there stays.
@@ -31,7 +36,8 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         with os.fdopen(descriptor, mode, encoding=encoding) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         temporary = None
@@ -46,9 +52,9 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
                 os.unlink(temporary)
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented UTF-8 JSON, atomically."""
-    with atomic_write(path, "w") as file:
+def write_json(path: str | Path, value: Any, *, sync: bool = True) -> None:
+    """Write `value` as indented UTF-8 JSON, atomically; `sync` as in `atomic_write`."""
+    with atomic_write(path, "w", sync=sync) as file:
         json.dump(value, file, ensure_ascii=False, indent=2, allow_nan=False)
         file.write("\n")
 

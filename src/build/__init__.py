@@ -1,0 +1,17 @@
+"""Config → objects. With the entry points, the only place that knows how parts fit together."""
+
+from src.build.inference import build_inference, load_recognizer
+from src.build.parts import build_recognizer, build_text, build_transcriber
+from src.build.targets import build, plain
+from src.build.training import build_trainer
+
+__all__ = [
+    "build",
+    "build_inference",
+    "build_recognizer",
+    "build_text",
+    "build_trainer",
+    "build_transcriber",
+    "load_recognizer",
+    "plain",
+]

@@ -1,0 +1,35 @@
+"""Parts that training and inference build alike."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from src.build.targets import build
+from src.decoders import Greedy, IsolatedWord
+from src.pipeline import Transcriber
+from src.recognizer import Recognizer
+
+
+def build_text(config: Mapping[str, Any]) -> Any:
+    """Vocabulary, unit and normalisation of the transcripts."""
+    return build(config["text"], "text")
+
+
+def build_recognizer(config: Mapping[str, Any], text: Any):
+    """Front end and model for the vocabulary of `text`."""
+    front_end = build(config["transform"], "transform")
+    model = build(
+        config["model"], "model", n_features=front_end.n_features, n_tokens=len(text.vocabulary)
+    )
+    return Recognizer(front_end, model)
+
+
+def build_transcriber(recognizer, text, decoder: Mapping[str, Any], precision: str):
+    """Greedy decoding always, the configured decoder after it, words where a lexicon is closed."""
+    configured = build(decoder, "decoder", vocabulary=text.vocabulary)
+    decoders = {"greedy": Greedy(text.vocabulary)}
+    if not isinstance(configured, Greedy):
+        decoders["beam"] = configured
+    word_decoder = None
+    if text.unit == "phoneme" and text.lexicon:
+        word_decoder = IsolatedWord(text.lexicon, text.vocabulary)
+    return Transcriber(recognizer, text, decoders, word_decoder, precision)

@@ -1,0 +1,115 @@
+"""A config node's `_target_` → a call.
+
+A config may come from a downloaded checkpoint, so a target is not any dotted path: each part
+of the config may only name what one room exports in `__all__`, and an optimizer is one of three.
+"""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from src.utils.errors import UserError
+
+ROOM_OF = {
+    "text": "text",
+    "transform": "transforms",
+    "augment": "transforms",
+    "model": "models",
+    "decoder": "decoders",
+    "dataset": "datasets",
+    "schedule": "trainer",
+    "logger": "logger",
+}
+OPTIMIZERS = {
+    "torch.optim.AdamW": torch.optim.AdamW,
+    "torch.optim.Adam": torch.optim.Adam,
+    "torch.optim.SGD": torch.optim.SGD,
+}
+
+
+def build(node: Mapping[str, Any], where: str, **parts: Any) -> Any:
+    """Call the target of a config node with its keys and the parts it can't name.
+
+    Args:
+        node: a mapping with `_target_` and the constructor's keywords; nested nodes with a
+            `_target_` of their own are built first.
+        where: the config key of the node, for messages.
+        parts: objects from elsewhere, such as `text=`.
+
+    Raises:
+        UserError: no such target, or keys that its constructor doesn't take.
+    """
+    if isinstance(node, DictConfig):
+        node = plain(node)
+    target = find_target(str(node.get("_target_")), where)
+    keys = {
+        key: build(value, f"{where}.{key}")
+        if isinstance(value, Mapping) and "_target_" in value
+        else value
+        for key, value in node.items()
+        if key != "_target_"
+    }
+    check_keys(target, keys | parts, set(parts), where)
+    return target(**keys, **parts)
+
+
+def find_target(name: str, where: str) -> Any:
+    """The class or function that a `_target_` names, if this part of a config may call it.
+
+    Args:
+        name: the dotted path.
+        where: the config key; its first part tells the room.
+    """
+    part = where.split(".")[0]
+    if part == "optimizer":
+        if name in OPTIMIZERS:
+            return OPTIMIZERS[name]
+        raise UserError(f"{where}._target_={name}: expected one of {', '.join(OPTIMIZERS)}.")
+    room = f"src.{ROOM_OF[part]}"
+    module_name, _, attribute = name.rpartition(".")
+    if module_name != room:
+        raise UserError(
+            f"{where}._target_={name}: only parts of {room} may stand here, written {room}.<Name>."
+        )
+    exported = importlib.import_module(room).__all__
+    if attribute not in exported:
+        raise UserError(
+            f"{where}._target_={name}: {room} has no {attribute}{nearest(attribute, exported)}"
+        )
+    return getattr(importlib.import_module(room), attribute)
+
+
+def check_keys(target: Any, given: Mapping[str, Any], parts: set[str], where: str) -> None:
+    """Refuse keys that `target` doesn't take, and name those it needs and lacks."""
+    parameters = inspect.signature(target).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    known = [name for name in parameters if name not in parts]
+    for key in given:
+        if key not in parameters:
+            raise UserError(
+                f"{where}.{key}: {target.__name__} has no such key{nearest(key, known)}"
+            )
+    missing = [n for n, p in parameters.items() if p.default is p.empty and n not in given]
+    if missing:
+        raise UserError(f"{where}: {target.__name__} also needs {', '.join(missing)}.")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown word: what was perhaps meant, or what there is."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(known))}."
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A config as dicts, lists and values, interpolations resolved.
+
+    Raises:
+        UserError: a mandatory value was left out.
+    """
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

@@ -1,0 +1,98 @@
+"""Config → a trainer with everything it needs."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.build.parts import build_recognizer, build_text, build_transcriber
+from src.build.targets import build, check_keys
+from src.datasets import Batches, make_loader
+from src.loss import CTC
+from src.trainer import (
+    Settings,
+    Stepper,
+    Trainer,
+    Validation,
+    load_checkpoint,
+    load_weights,
+    parameter_groups,
+)
+from src.utils.devices import pick_device
+
+
+def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
+    """Everything a training run needs, from a resolved config."""
+    check_keys(Settings, config["trainer"], set(), "trainer")
+    settings = Settings(**config["trainer"])
+    device = pick_device(config["device"])
+    text = build_text(config)
+    train_loader, validation_loader = build_loaders(config, text, device)
+    recognizer = build_recognizer(config, text)
+    description = describe(config, text)
+    if config["init_from"]:
+        state = load_checkpoint(config["init_from"])
+        load_weights(recognizer, state, description, config["init_from"])
+    recognizer.to(device)
+    loss = CTC(deterministic=config["deterministic"])
+    stepper = Stepper(
+        recognizer,
+        build(config["augment"], "augment").to(device),
+        loss,
+        build_optimizer(config, recognizer),
+        max_grad_norm=settings.max_grad_norm,
+        precision=settings.precision,
+        seed=config["seed"],
+    )
+    transcriber = build_transcriber(recognizer, text, config["decoder"], settings.precision)
+    validation = Validation(
+        recognizer,
+        transcriber.predict,
+        loss,
+        validation_loader,
+        log,
+        monitor=settings.monitor,
+        precision=settings.precision,
+        n_examples=settings.n_examples,
+    )
+    return Trainer(
+        settings,
+        stepper=stepper,
+        schedule=build(config["schedule"], "schedule"),
+        train_loader=train_loader,
+        validation=validation,
+        log=log,
+        run_dir=run_dir,
+        description=description,
+    )
+
+
+def build_loaders(config: Mapping[str, Any], text: Any, device: torch.device) -> Iterator:
+    """Training loader (bucketed, shuffled, seekable), then validation loader (by length)."""
+    keys = dict(config["loader"])
+    n_workers, prefetch = keys.pop("n_workers"), keys.pop("prefetch")
+    pin = device.type == "cuda"
+    for part in ("train", "validation"):
+        dataset = build(config["dataset"][part], f"dataset.{part}", text=text)
+        if part == "train":
+            batches = Batches(dataset.durations_s, seed=config["seed"], shuffle=True, **keys)
+        else:
+            batches = Batches(dataset.durations_s, batch_size=keys["batch_size"], shuffle=False)
+        yield make_loader(dataset, batches, n_workers=n_workers, prefetch=prefetch, pin_memory=pin)
+
+
+def build_optimizer(config: Mapping[str, Any], recognizer) -> torch.optim.Optimizer:
+    """The optimizer, with weight decay on matrices and kernels only."""
+    groups = parameter_groups(recognizer, config["optimizer"].get("weight_decay", 0.0))
+    return build(config["optimizer"], "optimizer", params=groups)
+
+
+def describe(config: Mapping[str, Any], text: Any) -> dict[str, Any]:
+    """What a checkpoint must carry so that inference can rebuild text, front end and model."""
+    return {
+        "config": {key: config[key] for key in ("text", "transform", "model")},
+        "symbols": list(text.vocabulary.symbols),
+        "name": config["name"],
+        "versions": {"torch": torch.__version__.split("+")[0]},
+    }

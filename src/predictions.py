@@ -1,0 +1,146 @@
+"""What a recogniser read in an utterance, as a file shows it and as it is scored."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from src.batch import Hypothesis
+from src.metrics import (
+    ErrorCounts,
+    character_errors,
+    corpus_rate,
+    phoneme_errors,
+    summarise,
+    word_errors,
+)
+from src.utils.tables import percent, table
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One utterance, read by every decoder of the run; the last decoder has the last word."""
+
+    id: str
+    unit: str  # "character" or "phoneme"
+    readings: dict[str, list[Hypothesis]]  # decoder name → n-best, best first
+    symbols: Sequence[str]  # vocabulary, to show tokens by name
+    frame_s: float  # seconds from one emitted frame to the next
+    duration_s: float
+    target: str | None = None  # None where nobody knows what was said
+    word: str | None = None
+    read_word: str | None = None  # chosen through the closed lexicon
+    word_posterior: float | None = None
+
+    @property
+    def best(self) -> Hypothesis:
+        """First choice of the last decoder."""
+        return list(self.readings.values())[-1][0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The prediction file of this utterance: plain values only."""
+        best = self.best
+        record: dict[str, Any] = {"id": self.id, "pred_text": best.text}
+        if self.target is not None:
+            record["text"] = self.target
+        record["unit"] = self.unit
+        record |= {f"{name}_text": n_best[0].text for name, n_best in self.readings.items()}
+        if self.read_word is not None:
+            record |= {"pred_word": self.read_word, "word_posterior": _short(self.word_posterior)}
+            if self.word is not None:
+                record["word"] = self.word
+        n_best = list(self.readings.values())[-1]
+        return record | {
+            "score": _short(best.score),
+            "confidence": _short(utterance_confidence(best)),
+            "duration_s": _short(self.duration_s),
+            "tokens": self.token_times(),
+            "n_best": [{"text": h.text, "score": _short(h.score)} for h in n_best],
+        }
+
+    def token_times(self) -> list[dict[str, Any]]:
+        """Token, time in seconds at which it is first seen, and confidence, in order."""
+        best = self.best
+        confidences = best.confidences or (None,) * len(best.tokens)
+        return [
+            {
+                "token": self.symbols[token],
+                "start_s": round(frame * self.frame_s, 3),
+                "confidence": _short(confidence),
+            }
+            for token, frame, confidence in zip(best.tokens, best.frames, confidences, strict=True)
+        ]
+
+
+def utterance_confidence(hypothesis: Hypothesis) -> float | None:
+    """Geometric mean of the token confidences, 0 … 1; None where nothing was read."""
+    if not hypothesis.confidences:
+        return None
+    logs = [math.log(max(c, 1e-10)) for c in hypothesis.confidences]
+    return math.exp(sum(logs) / len(logs))
+
+
+def error_counts(predictions: Iterable[Prediction]) -> dict[str, list[ErrorCounts]]:
+    """Error counts of each utterance by metric: greedy as "wer", other decoders as "wer_beam".
+
+    Characters give "wer" and "cer"; phonemes give "per" and, where a closed lexicon names
+    a word, "word_error". Utterances without a known text are left out.
+    """
+    counts: dict[str, list[ErrorCounts]] = {}
+    for prediction in predictions:
+        if prediction.target is None:
+            continue
+        for decoder, n_best in prediction.readings.items():
+            suffix = "" if decoder == "greedy" else f"_{decoder}"
+            for name, count in _text_errors(prediction, n_best[0].text).items():
+                counts.setdefault(name + suffix, []).append(count)
+        if prediction.word is not None and prediction.read_word is not None:
+            words = word_errors(prediction.word, prediction.read_word)
+            counts.setdefault("word_error", []).append(words)
+    return counts
+
+
+def corpus_rates(predictions: Iterable[Prediction]) -> dict[str, float]:
+    """Summed errors over summed reference length for each metric of `error_counts`."""
+    return {name: corpus_rate(counts) for name, counts in error_counts(predictions).items()}
+
+
+def closing_table(predictions: Sequence[Prediction]) -> str:
+    """Each rate with its 95 % bootstrap interval and its errors, or why there is none."""
+    rows = []
+    for name, counts in error_counts(predictions).items():
+        total = summarise(counts)
+        errors = total.counts
+        rows.append(
+            (
+                _title(name),
+                percent(total.rate, (total.low, total.high)),
+                errors.substitutions,
+                errors.deletions,
+                errors.insertions,
+                errors.reference_length,
+            )
+        )
+    if not rows:
+        return "No reference texts, so no error rates."
+    header = ("rate", "value [95 % interval]", "sub", "del", "ins", "reference units")
+    return table(rows, header)
+
+
+def _text_errors(prediction: Prediction, text: str) -> dict[str, ErrorCounts]:
+    if prediction.unit == "phoneme":
+        return {"per": phoneme_errors(prediction.target, text)}
+    return {
+        "wer": word_errors(prediction.target, text),
+        "cer": character_errors(prediction.target, text),
+    }
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 5)
+
+
+def _title(metric: str) -> str:
+    """ "wer_beam" → "WER beam", "word_error" → "word error"."""
+    words = metric.split("_")
+    return " ".join(word.upper() if word in ("wer", "cer", "per") else word for word in words)

@@ -1,0 +1,114 @@
+"""How far a run has come, and how fast it goes."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from src.trainer.stepper import StepReport
+
+
+@dataclass
+class Progress:
+    """Everything the loop counts; travels in the checkpoint."""
+
+    step: int = 0  # optimizer steps taken or skipped: the one clock
+    data_epoch: int = 0  # finished passes over the training data
+    next_batch: int = 0  # first unseen batch of this pass
+    best: float | None = None  # best monitored value so far; lower is better
+    best_step: int = 0
+    stale_validations: int = 0  # validations since the best one
+    skipped_in_a_row: int = 0
+    n_non_finite: int = 0
+    n_out_of_memory: int = 0
+    n_impossible: int = 0
+    audio_s: float = 0.0
+    wall_s: float = 0.0  # of earlier sittings; `elapsed_s` adds this one
+
+    def __post_init__(self) -> None:
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """This sitting begins now."""
+        self._started = time.monotonic()
+
+    def elapsed_s(self) -> float:
+        """Seconds of work over all sittings."""
+        return self.wall_s + time.monotonic() - self._started
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a checkpoint or a summary."""
+        return {**asdict(self), "wall_s": self.elapsed_s()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Progress":
+        """Back from `to_dict`; keys this version doesn't know are dropped."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+    def count(self, report: StepReport, n_batches: int) -> None:
+        """Add one step and its report."""
+        self.step += 1
+        self.next_batch += n_batches
+        self.audio_s += report.audio_s
+        self.n_impossible += report.n_impossible
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if report.skipped else 0
+        self.n_non_finite += report.skipped == "non-finite"
+        self.n_out_of_memory += report.skipped == "out of memory"
+
+    def begin_data_epoch(self) -> None:
+        """All batches of this pass were seen."""
+        self.data_epoch += 1
+        self.next_batch = 0
+
+    def judge(self, value: float) -> bool:
+        """Note a monitored value; True where it is the best so far."""
+        is_best = self.best is None or value < self.best
+        self.stale_validations = 0 if is_best else self.stale_validations + 1
+        if is_best:
+            self.best, self.best_step = value, self.step
+        return is_best
+
+    def troubles(self) -> dict[str, int]:
+        """Counts of what went wrong so far, without the zeros."""
+        names = ("n_impossible", "n_non_finite", "n_out_of_memory")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
+
+
+class Meter:
+    """Averages over the steps since the last log line."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new window."""
+        self.started = time.monotonic()
+        self.waited_s = 0.0
+        self.reports: list[StepReport] = []
+
+    def waiting_for(self, batches: Iterable) -> Iterator:
+        """Hand `batches` on, and note the time spent waiting for each."""
+        iterator = iter(batches)
+        while True:
+            start = time.monotonic()
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            self.waited_s += time.monotonic() - start
+            yield batch
+
+    def summary(self) -> dict[str, float]:
+        """Loss, gradient norm, speed and share of time spent waiting, over the window."""
+        elapsed = max(1e-9, time.monotonic() - self.started)
+        learned = [report for report in self.reports if not report.skipped]
+        values = {
+            "audio_s_per_s": sum(r.audio_s for r in self.reports) / elapsed,
+            "steps_per_s": len(self.reports) / elapsed,
+            "data_wait": min(1.0, self.waited_s / elapsed),
+        }
+        if learned:
+            values["loss"] = sum(r.loss for r in learned) / len(learned)
+            values["grad_norm"] = sum(r.grad_norm for r in learned) / len(learned)
+        return values

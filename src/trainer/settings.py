@@ -1,0 +1,63 @@
+"""What a person decides about a run; configs/trainer/default.yaml says it in YAML."""
+
+from dataclasses import dataclass
+
+from src.utils.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Keys of `trainer` in the config.
+
+    Attributes:
+        n_epochs: epochs to train.
+        epoch_len: optimizer steps called an epoch; None = one pass over the data.
+        accumulate: batches that share one optimizer step.
+        validate_every_epochs: validate after so many epochs; None = not by epochs.
+        validate_every_steps: validate after so many steps as well; None = not by steps.
+        monitor: metric whose lowest value is best, such as "wer" or "loss"; "auto" takes WER
+            for characters and PER for phonemes.
+        patience: validations without a new best before stopping; None = never stop early.
+        keep_top_k: best checkpoints kept beside last.pt and best.pt.
+        save_every_minutes: how much work a power cut may cost.
+        log_every: optimizer steps between two log lines.
+        max_grad_norm: gradients are scaled down to this L2 norm.
+        precision: "float32", "bf16" or "fp16" (with loss scaling).
+        non_finite: "skip" a step whose loss or gradient is not finite, or "stop" the run.
+        max_skipped_in_a_row: failed steps in a row that end the run whatever the policy.
+        n_examples: utterances in the table of examples; the first is also shown and played.
+
+    Raises:
+        UserError: a value outside its range.
+    """
+
+    n_epochs: int
+    epoch_len: int | None
+    accumulate: int
+    validate_every_epochs: int | None
+    validate_every_steps: int | None
+    monitor: str
+    patience: int | None
+    keep_top_k: int
+    save_every_minutes: float
+    log_every: int
+    max_grad_norm: float
+    precision: str
+    non_finite: str
+    max_skipped_in_a_row: int
+    n_examples: int
+
+    def __post_init__(self) -> None:
+        for name in ("n_epochs", "accumulate", "log_every", "max_skipped_in_a_row"):
+            if getattr(self, name) < 1:
+                raise UserError(f"trainer.{name}={getattr(self, name)}: expected 1 or more.")
+        for name in ("epoch_len", "validate_every_epochs", "validate_every_steps", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"trainer.{name}={value}: expected 1 or more, or null.")
+        if self.max_grad_norm <= 0:
+            raise UserError(f"trainer.max_grad_norm={self.max_grad_norm}: expected above 0.")
+        if self.non_finite not in ("skip", "stop"):
+            raise UserError(f"trainer.non_finite={self.non_finite}: expected skip or stop.")
+        if self.precision not in ("float32", "bf16", "fp16"):
+            raise UserError(f"trainer.precision={self.precision}: expected float32, bf16 or fp16.")

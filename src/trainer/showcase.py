@@ -1,0 +1,69 @@
+"""Examples of a validation for people to look at and listen to."""
+
+import numpy as np
+import torch
+
+from src.batch import Batch, Emissions
+from src.logger import Logger, spectrogram_with_tokens
+from src.metrics import character_errors, word_errors
+from src.predictions import Prediction
+from src.recognizer import Recognizer
+from src.trainer.evaluate import Evaluation
+
+COLUMNS = ["id", "target", "raw prediction", "prediction", "wer", "cer"]
+
+
+def show_examples(
+    log: Logger, step: int, result: Evaluation, recognizer: Recognizer, n_examples: int
+) -> None:
+    """A table of the first utterances; of the very first its picture and its sound."""
+    batch, emissions = result.example
+    predictions = result.predictions[: min(n_examples, len(batch))]
+    rows = [_row(p, emissions, i) for i, p in enumerate(predictions)]
+    log.table(step, "validation/examples", COLUMNS, rows)
+    log.image(
+        step,
+        "validation/spectrogram",
+        draw_prediction(predictions[0], batch, emissions, recognizer),
+    )
+    waveform = batch.waveforms[0, : int(batch.waveform_lengths[0])]
+    log.audio(step, "validation/audio", waveform.numpy(), recognizer.sample_rate)
+
+
+@torch.inference_mode()
+def draw_prediction(
+    prediction: Prediction, batch: Batch, emissions: Emissions, recognizer: Recognizer
+) -> np.ndarray:
+    """Spectrogram and posteriors of a batch's first utterance under its tokens, RGB (H, W, 3)."""
+    device = next(recognizer.parameters()).device
+    waveform = batch.waveforms[:1].to(device)
+    features, lengths = recognizer.features(waveform, batch.waveform_lengths[:1].to(device))
+    heard = prediction.best.text
+    title = f"{prediction.id}\nheard: {heard or '(nothing)'}"
+    if prediction.target is not None:
+        title += f"\nsaid: {prediction.target}"
+    return spectrogram_with_tokens(
+        features[0, : int(lengths[0])].cpu().numpy(),
+        recognizer.front_end.hop_s,
+        [(token["token"], token["start_s"]) for token in prediction.token_times()],
+        title=title,
+        posteriors=emissions.log_probs[0, : int(emissions.lengths[0])].exp().cpu().numpy(),
+        frame_s=recognizer.frame_s,
+        symbols=prediction.symbols,
+    )
+
+
+def _row(prediction: Prediction, emissions: Emissions, index: int) -> list:
+    target, text = prediction.target or "", prediction.best.text
+    rates = ["", ""]
+    if target:
+        words, characters = word_errors(target, text), character_errors(target, text)
+        rates = [round(words.rate, 4), round(characters.rate, 4)]
+    return [prediction.id, target, _raw(prediction, emissions, index), text, *rates]
+
+
+def _raw(prediction: Prediction, emissions: Emissions, index: int) -> str:
+    """The most probable symbol of every frame, blank as ·, nothing collapsed."""
+    best = emissions.log_probs[index, : int(emissions.lengths[index])].argmax(-1).tolist()
+    separator = " " if prediction.unit == "phoneme" else ""
+    return separator.join("·" if token == 0 else prediction.symbols[token] for token in best)

@@ -1,0 +1,254 @@
+"""The training loop. It knows no Hydra, no wandb and no concrete model.
+
+`train_loader` says what comes when, `Stepper` learns from it, `Validation` judges and
+`Checkpoints` keeps. All that is counted is in `Progress`: a checkpoint is `state()`, resuming
+is `restore()`.
+"""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from src.batch import Batch
+from src.trainer.checkpoint import Checkpoints, load_checkpoint
+from src.trainer.interrupts import Interrupts
+from src.trainer.progress import Meter, Progress
+from src.trainer.schedules import set_learning_rate
+from src.trainer.settings import Settings
+from src.trainer.stepper import Stepper, StepReport
+from src.trainer.validation import Validation
+from src.trainer.weights import load_weights
+from src.utils.errors import UserError
+from src.utils.files import write_json
+from src.utils.seeding import random_state, restore_random_state
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer:
+    """Trains a CTC recogniser until its epochs are done, patience ends or somebody stops it.
+
+    Args:
+        stepper: forward, backward, update.
+        schedule: `(step, total_steps) -> factor` of the peak learning rate.
+        train_loader: its `batch_sampler` is a seekable `Batches` of `src.datasets`.
+        validation: judges on held-out speech.
+        log: a logger of `src.logger`.
+        run_dir: where checkpoints and the summary go.
+        description: plain values stored in every checkpoint, enough to rebuild the model.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        stepper: Stepper,
+        schedule: Callable[[int, int], float],
+        train_loader: DataLoader,
+        validation: Validation,
+        log,
+        run_dir: Path,
+        description: dict[str, Any],
+    ) -> None:
+        self.settings = settings
+        self.stepper = stepper
+        self.schedule = schedule
+        self.train_loader = train_loader
+        self.validation = validation
+        self.log = log
+        self.run_dir = Path(run_dir)
+        self.description = description
+        self.checkpoints = Checkpoints(self.run_dir / "checkpoints", settings.keep_top_k)
+        one_pass = -(-len(train_loader.batch_sampler) // settings.accumulate)
+        self.steps_per_epoch = settings.epoch_len or one_pass
+        self.total_steps = settings.n_epochs * self.steps_per_epoch
+        self.progress = Progress()
+        self.meter = Meter()
+        self.learning_rate = 0.0
+
+    def train(self) -> int:
+        """Run to the end; the exit status is 0, or 128 + the signal that ended the run.
+
+        Raises:
+            UserError: unusable data, too many failed steps or a full disk; the state before
+                it is saved where that is still possible.
+        """
+        self.progress.start_clock()
+        with Interrupts() as interrupts:
+            try:
+                self._loop(interrupts)
+            except BaseException:
+                self._save_before_falling()
+                raise
+        write_json(self.run_dir / "summary.json", self.summary(interrupts.signal))
+        return interrupts.exit_status
+
+    def _loop(self, interrupts: Interrupts) -> None:
+        saved_at_s = self.progress.elapsed_s()
+        with self._bar() as bar:
+            self.meter.reset()
+            for batches in self.meter.waiting_for(self._micro_batches()):
+                report = self.train_step(batches)
+                bar.set_postfix(self._postfix(report), refresh=False)
+                bar.update()
+                if self._validation_is_due():
+                    self._validate()
+                    saved_at_s = self.progress.elapsed_s()
+                elif interrupts.signal or self._save_is_due(saved_at_s):
+                    self.save()
+                    saved_at_s = self.progress.elapsed_s()
+                if interrupts.signal or self._is_finished():
+                    return
+
+    def train_step(self, batches: list[Batch]) -> StepReport:
+        """One optimizer step on `batches`, counted and logged."""
+        factor = self.schedule(self.progress.step, self.total_steps)
+        self.learning_rate = set_learning_rate(self.stepper.optimizer, factor)
+        report = self.stepper.step(batches, self.progress.step)
+        self.progress.count(report, n_batches=len(batches))
+        self.meter.reports.append(report)
+        if report.skipped:
+            self._report_failure(report)
+        if self.progress.step % self.settings.log_every == 0:
+            self._log_training()
+        return report
+
+    def _report_failure(self, report: StepReport) -> None:
+        ids = ", ".join(report.ids[:8]) + (", …" if len(report.ids) > 8 else "")
+        what = {"non-finite": "loss or gradient not finite", "out of memory": "out of memory"}
+        message = f"step {self.progress.step}: {what[report.skipped]}, utterances {ids}"
+        if report.skipped == "non-finite" and self.settings.non_finite == "stop":
+            raise UserError(
+                f"{message}. The weights are as before this step; look at these recordings, lower "
+                "optimizer.lr, or set trainer.non_finite=skip."
+            )
+        if self.progress.skipped_in_a_row >= self.settings.max_skipped_in_a_row:
+            raise UserError(
+                f"{message}. That is {self.progress.skipped_in_a_row} failed steps in a row: lower "
+                "optimizer.lr, or loader.batch_size where memory ran out."
+            )
+        logger.warning("%s; the step is skipped and counted.", message)
+
+    def _micro_batches(self) -> Iterator[list[Batch]]:
+        """The batches of one optimizer step after another, from where the run stands."""
+        sampler = self.train_loader.batch_sampler
+        while self.progress.step < self.total_steps:
+            sampler.set_position(self.progress.data_epoch, self.progress.next_batch)
+            batches = iter(self.train_loader)
+            while group := list(itertools.islice(batches, self.settings.accumulate)):
+                yield group
+                if self.progress.step >= self.total_steps:
+                    return
+            self.progress.begin_data_epoch()
+
+    def _validation_is_due(self) -> bool:
+        step, settings = self.progress.step, self.settings
+        every_epochs = (settings.validate_every_epochs or 0) * self.steps_per_epoch
+        periods = [period for period in (every_epochs, settings.validate_every_steps) if period]
+        return step >= self.total_steps or any(step % period == 0 for period in periods)
+
+    def _validate(self) -> None:
+        progress = self.progress
+        name, value, metrics = self.validation.run(progress.step)
+        is_best = progress.judge(value)
+        self.save({"metrics": metrics})
+        self.checkpoints.keep(progress.step, name, value, is_best)
+        self.meter.reset()  # time spent validating is not training time
+
+    def _save_is_due(self, saved_at_s: float) -> bool:
+        ends_epoch = self.progress.step % self.steps_per_epoch == 0
+        unsaved_s = self.progress.elapsed_s() - saved_at_s
+        return ends_epoch or unsaved_s > 60 * self.settings.save_every_minutes
+
+    def _is_finished(self) -> bool:
+        progress, patience = self.progress, self.settings.patience
+        if patience is not None and progress.stale_validations >= patience:
+            logger.info(
+                "Stopped early: %d validations without a better value than %.4f at step %d.",
+                progress.stale_validations,
+                progress.best,
+                progress.best_step,
+            )
+            return True
+        return progress.step >= self.total_steps
+
+    def _log_training(self) -> None:
+        values = {f"train/{name}": value for name, value in self.meter.summary().items()}
+        values["train/learning_rate"] = self.learning_rate
+        values["train/epoch"] = self.progress.step / self.steps_per_epoch
+        values |= {f"train/{name}": n for name, n in self.progress.troubles().items()}
+        self.log.scalars(self.progress.step, values)
+        self.meter.reset()
+
+    def _bar(self) -> tqdm:
+        return tqdm(
+            total=self.total_steps,
+            initial=self.progress.step,
+            desc="training",
+            unit="step",
+            dynamic_ncols=True,
+            disable=None,  # no bar where nobody watches: log lines tell the same
+        )
+
+    def _postfix(self, report: StepReport) -> dict[str, str]:
+        window = self.meter.summary()
+        return {
+            "loss": f"{report.loss:.3f}",
+            "lr": f"{self.learning_rate:.1e}",
+            "audio s/s": f"{window['audio_s_per_s']:.0f}",
+            "data wait": f"{window['data_wait']:.0%}",
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values from which the run continues as if never stopped."""
+        return {
+            **self.description,
+            "step": self.progress.step,
+            "recognizer": self.stepper.recognizer.state_dict(),
+            "optimizer": self.stepper.optimizer.state_dict(),
+            "scaler": self.stepper.scaler.state_dict(),
+            "random": random_state(),
+            "progress": self.progress.to_dict(),
+        }
+
+    def save(self, extra: dict[str, Any] | None = None) -> None:
+        """Replace last.pt by the present state."""
+        self.checkpoints.save_last({**self.state(), **(extra or {})})
+
+    def restore(self, path: Path) -> None:
+        """Continue from a checkpoint of this run.
+
+        Raises:
+            UserError: unreadable, or of another model or vocabulary.
+        """
+        state = load_checkpoint(path)
+        load_weights(self.stepper.recognizer, state, self.description, path)
+        self.stepper.optimizer.load_state_dict(state["optimizer"])
+        self.stepper.scaler.load_state_dict(state["scaler"])
+        self.progress = Progress.from_dict(state["progress"])
+        restore_random_state(state["random"])
+        self.log.rewind(self.progress.step)
+        logger.info("Resumed from %s at step %d.", path, self.progress.step)
+
+    def _save_before_falling(self) -> None:
+        try:
+            self.save()
+            logger.warning("Saved step %d to %s.", self.progress.step, self.checkpoints.last)
+        except Exception as error:
+            logger.warning("The last steps could not be saved: %s", error)
+
+    def summary(self, signal: int | None) -> dict[str, Any]:
+        """How the run went, in plain values."""
+        finished = signal is None
+        best = self.checkpoints.folder / "best.pt"
+        return {
+            "finished": finished,
+            "best_checkpoint": str(best) if best.exists() else None,
+            "total_steps": self.total_steps,
+            **self.progress.to_dict(),
+        }

@@ -1,0 +1,43 @@
+"""Putting stored weights into a recogniser, or saying clearly why they don't fit."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from src.utils.errors import UserError
+
+
+def load_weights(
+    recognizer: nn.Module, state: dict[str, Any], description: dict[str, Any], path: str | Path
+) -> None:
+    """Load the weights of a checkpoint into a recogniser of the same shape and vocabulary.
+
+    Args:
+        state: a loaded checkpoint.
+        description: what the recogniser was built from, with its "symbols".
+        path: where `state` came from, for messages.
+
+    Raises:
+        UserError: another vocabulary, or weights of another model.
+    """
+    theirs, ours = tuple(state.get("symbols", ())), tuple(description["symbols"])
+    if theirs != ours:
+        raise UserError(
+            f"{path}: trained for a vocabulary of {len(theirs)} symbols ({_sample(theirs)}), but "
+            f"this config has {len(ours)} ({_sample(ours)}). Choose the same text=… as the "
+            "checkpoint, or start without it."
+        )
+    try:
+        recognizer.load_state_dict(state["recognizer"])
+    except (RuntimeError, KeyError) as error:
+        lines = str(error).strip().split("\n")
+        detail = lines[1].strip() if len(lines) > 1 else lines[0]
+        raise UserError(
+            f"{path}: holds the weights of another model or front end ({detail[:200]}). Choose the "
+            "same model=… and transform=… as the checkpoint."
+        ) from error
+
+
+def _sample(symbols: tuple[str, ...]) -> str:
+    return " ".join(repr(symbol) for symbol in symbols[:6]) + (" …" if len(symbols) > 6 else "")

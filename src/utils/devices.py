@@ -1,0 +1,37 @@
+"""Where tensors live and how precisely they are multiplied."""
+
+import contextlib
+
+import torch
+
+from src.utils.errors import UserError
+
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; "auto" is CUDA where there is one, else the CPU.
+
+    Raises:
+        UserError: the name is unknown or that device is not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device={name}: unknown; use auto, cpu, cuda or cuda:N.") from None
+    n_gpus = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= n_gpus:
+        raise UserError(
+            f"device={name}: PyTorch sees {n_gpus} CUDA devices here; use device=auto or device=cpu."
+        )
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """Context in which matrix products run in "bf16" or "fp16"; nothing for "float32"."""
+    if precision not in PRECISIONS:
+        raise UserError(f"precision={precision}: expected one of {', '.join(PRECISIONS)}.")
+    dtype = PRECISIONS[precision]
+    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype)

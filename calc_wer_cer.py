@@ -1,0 +1,210 @@
+"""Score a folder of predictions: corpus WER and CER (or PER) with confidence intervals.
+
+  python calc_wer_cer.py --dir_path saved/predict/test-clean
+  python calc_wer_cer.py --dir_path saved/predict/test-clean --worst 10
+  python calc_wer_cer.py --dir_path DIR --json > scores.json
+
+Every *.json below the folder is one utterance: {"pred_text": "...", "text": "..."}, as
+inference.py writes them (older files with just these two keys do too). Where the file says
+"unit": "phoneme", phonemes are counted (PER), and words where it names "word" and "pred_word".
+
+A rate is summed errors over summed reference length. Its interval says how far the rate would
+move with other utterances of the same kind (bootstrap, 95 %). Two systems whose intervals
+overlap widely have not been told apart.
+
+Exit status: 0 all files scored; 1 some left out, named on stderr; 2 nothing to score.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+
+from src.metrics import (
+    ErrorCounts,
+    Prediction,
+    RateSummary,
+    Skipped,
+    aligned,
+    measure,
+    phonemes,
+    plain,
+    read_predictions,
+    summarise_all,
+    table,
+)
+from src.text import Normaliser
+from src.utils.errors import UserError
+
+NORMALISERS: dict[str, tuple[Callable[[str], str], str]] = {
+    "english": (Normaliser(), Normaliser().describe()),
+    "lower": (
+        Normaliser(drop_punctuation=False),
+        Normaliser(drop_punctuation=False).describe(),
+    ),
+    "none": (str, "compared as written"),
+}
+_NAMED = 20  # skipped files of one kind are named up to here, then counted
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a terminal without × or é still gets its table
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        predictions, skipped = read_predictions(options.dir_path, options.field)
+        _warn(skipped)
+        _refuse_nothing(predictions, skipped, options)
+    except UserError as error:
+        print(f"calc_wer_cer.py: {error}", file=sys.stderr)
+        return 2
+    normalise, _ = NORMALISERS[options.normalise]
+    measures = [measure(prediction, normalise) for prediction in predictions]
+    scores = summarise_all(measures, options.n_resamples)
+    worst = _worst(predictions, measures, options.worst)
+    report = _json_report if options.json else _text_report
+    print(report(options, predictions, skipped, scores, worst))
+    return 1 if skipped else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--dir_path",
+        default="saved/predict/test-clean",
+        metavar="DIR",
+        help="folder of predictions, searched with its subfolders (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--field",
+        default="pred_text",
+        choices=["pred_text", "greedy_text", "beam_text"],
+        help="which of the file's readings to score (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--normalise",
+        default="english",
+        choices=list(NORMALISERS),
+        help="done to both sides alike. "
+        + "; ".join(f"{name}: {described}" for name, (_, described) in NORMALISERS.items())
+        + " (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--worst",
+        type=_whole_number(0),
+        default=0,
+        metavar="N",
+        help="also show the N utterances of highest rate, reference over prediction",
+    )
+    parser.add_argument(
+        "--n_resamples",
+        type=_whole_number(1),
+        default=1000,
+        metavar="N",
+        help="bootstrap samples behind each interval (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON; rates are fractions")
+    return parser
+
+
+def _whole_number(least: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not value.isdecimal() or int(value) < least:
+            raise argparse.ArgumentTypeError(f"{value} is not a whole number from {least} up")
+        return int(value)
+
+    return parse
+
+
+def _warn(skipped: list[Skipped]) -> None:
+    """Every file left out, on stderr; of one reason only the first few by name."""
+    by_reason: dict[str, list[str]] = {}
+    for file, reason in skipped:
+        by_reason.setdefault(reason, []).append(file)
+    for reason, files in by_reason.items():
+        for file in files[:_NAMED]:
+            print(f"left out: {file}: {reason}", file=sys.stderr)
+        if len(files) > _NAMED:
+            print(f"left out: {len(files) - _NAMED} more: {reason}", file=sys.stderr)
+
+
+def _refuse_nothing(
+    predictions: list[Prediction], skipped: list[Skipped], options: argparse.Namespace
+) -> None:
+    if not predictions:
+        raise UserError(
+            f"{options.dir_path}: none of its {len(skipped)} JSON files can be scored. Each needs "
+            f'"{options.field}" and "text"; predict a part whose transcripts are known, for '
+            "example python inference.py -cn=inference."
+        )
+
+
+def _worst(
+    predictions: list[Prediction], measures: list[dict[str, ErrorCounts]], n: int
+) -> list[tuple[Prediction, ErrorCounts]]:
+    """The n utterances of highest WER (or PER); among equals, those with more errors first."""
+    leading = [next(iter(measured.values())) for measured in measures]
+    pairs = sorted(zip(predictions, leading, strict=True), key=lambda p: (-p[1].rate, -p[1].errors))
+    return pairs[:n]
+
+
+def _text_report(
+    options: argparse.Namespace,
+    predictions: list[Prediction],
+    skipped: list[Skipped],
+    scores: dict[str, RateSummary],
+    worst: list[tuple[Prediction, ErrorCounts]],
+) -> str:
+    normalise, described = NORMALISERS[options.normalise]
+    lines = [
+        f"{options.dir_path}: {len(predictions):,} utterances scored, {len(skipped):,} left out",
+        f"{options.field} against text, both sides treated alike. Words: {described}.",
+    ]
+    if "PER" in scores:
+        lines.append("Phonemes: compared as written, word boundaries not counted.")
+    lines += ["", table(scores)]
+    for prediction, counts in worst:
+        above, below = aligned(*_units(prediction, normalise))
+        lines += ["", f"{prediction.file}: {counts.errors} errors, {100 * counts.rate:.1f} %"]
+        lines += [f"  text {above}".rstrip(), f"  pred {below}".rstrip()]
+    return "\n".join(lines)
+
+
+def _units(prediction: Prediction, normalise: Callable[[str], str]) -> tuple[list[str], list[str]]:
+    if prediction.unit == "phoneme":
+        return phonemes(prediction.reference), phonemes(prediction.hypothesis)
+    return normalise(prediction.reference).split(), normalise(prediction.hypothesis).split()
+
+
+def _json_report(
+    options: argparse.Namespace,
+    predictions: list[Prediction],
+    skipped: list[Skipped],
+    scores: dict[str, RateSummary],
+    worst: list[tuple[Prediction, ErrorCounts]],
+) -> str:
+    report = {
+        "dir_path": options.dir_path,
+        "field": options.field,
+        "normalise": options.normalise,
+        "n_utterances": len(predictions),
+        "skipped": [skip._asdict() for skip in skipped],
+        "scores": plain(scores),
+        "worst": [
+            {
+                "file": prediction.file,
+                "rate": counts.rate,
+                "errors": counts.errors,
+                "text": prediction.reference,
+                "pred_text": prediction.hypothesis,
+            }
+            for prediction, counts in worst
+        ],
+    }
+    return json.dumps(report, ensure_ascii=False, indent=2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Prediction files (one JSON object an utterance) → strings to compare → error counts."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from src.metrics.errors import ErrorCounts, character_errors, phoneme_errors, word_errors
+from src.utils.errors import UserError
+
+_MANY_FILES = 5000  # from here on a progress bar is worth its line
+
+
+class Prediction(NamedTuple):
+    """What was said and what was understood."""
+
+    file: str  # path below the folder
+    reference: str
+    hypothesis: str
+    unit: str = "character"  # or "phoneme": symbols divided by spaces
+    word: str | None = None  # phoneme models with a lexicon: the words said; None where unknown
+    pred_word: str = ""  # the word the decoded phonemes mean; "" where they mean none
+
+
+class Skipped(NamedTuple):
+    """A file that could not be scored."""
+
+    file: str
+    reason: str
+
+
+def read_predictions(
+    folder: str | Path, field: str = "pred_text"
+) -> tuple[list[Prediction], list[Skipped]]:
+    """Every *.json below `folder`, in order of their paths.
+
+    Args:
+        folder: searched with its subfolders.
+        field: the key that holds the hypothesis: pred_text, greedy_text or beam_text.
+
+    Raises:
+        UserError: no such folder, or no JSON file in it.
+    """
+    folder = Path(folder)
+    predictions, skipped = [], []
+    for path in _with_progress(_json_files(folder)):
+        read = _read(path, str(path.relative_to(folder)), field)
+        (predictions if isinstance(read, Prediction) else skipped).append(read)
+    return predictions, skipped
+
+
+def measure(prediction: Prediction, normalise: Callable[[str], str]) -> dict[str, ErrorCounts]:
+    """Error counts of one utterance, by name; the first is the one that matters most.
+
+    Characters: WER and CER of the normalised texts. Phonemes: PER of the symbols as they stand
+    and, where the file names them, "word error" of the words found through the lexicon.
+    """
+    if prediction.unit != "phoneme":
+        texts = normalise(prediction.reference), normalise(prediction.hypothesis)
+        return {"WER": word_errors(*texts), "CER": character_errors(*texts)}
+    measures = {"PER": phoneme_errors(prediction.reference, prediction.hypothesis)}
+    if prediction.word is not None:
+        words = normalise(prediction.word), normalise(prediction.pred_word)
+        measures["word error"] = word_errors(*words)
+    return measures
+
+
+def _read(path: Path, name: str, field: str) -> Prediction | Skipped:
+    try:
+        content = path.read_bytes()
+        if not content.strip():
+            return Skipped(name, "empty file")
+        found = json.loads(content)
+    except OSError as error:
+        return Skipped(name, f"unreadable ({error.strerror or error})")
+    except (ValueError, RecursionError) as error:
+        return Skipped(name, f"not JSON ({error})")
+    if not isinstance(found, dict):
+        return Skipped(name, f"holds a {type(found).__name__}, expected an object")
+    if not isinstance(found.get(field), str):
+        return Skipped(name, f"no {field}")
+    if not isinstance(found.get("text"), str):
+        return Skipped(name, "no text to compare with")
+    word, pred_word = found.get("word"), found.get("pred_word")
+    return Prediction(
+        file=name,
+        reference=found["text"],
+        hypothesis=found[field],
+        unit=found.get("unit", "character"),
+        word=word if isinstance(word, str) and "pred_word" in found else None,
+        # null (the decoded phonemes mean no word) is an answer too, and a wrong one
+        pred_word=pred_word if isinstance(pred_word, str) else "",
+    )
+
+
+def _json_files(folder: Path) -> list[Path]:
+    how = (
+        "Predict first: python inference.py -cn=inference (test-clean) or -cn=inference_other "
+        "(test-other), then give the folder it names as --dir_path."
+    )
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder. {how}")
+    paths = sorted(folder.rglob("*.json"))
+    if not paths:
+        raise UserError(f"{folder}: holds no .json file. {how}")
+    return paths
+
+
+def _with_progress(paths: list[Path]) -> Iterable[Path]:
+    if len(paths) < _MANY_FILES or not sys.stderr.isatty():
+        return paths
+    from tqdm import tqdm  # only where shown: its import takes a quarter of the start
+
+    return tqdm(paths, desc="reading", unit=" files", leave=False)

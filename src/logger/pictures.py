@@ -4,6 +4,8 @@ matplotlib is imported when a picture is drawn, not before, and without pyplot: 
 system, no global state, safe in threads.
 """
 
+import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,47 +19,58 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 120
+ROW_S = 4.0  # at most so many seconds side by side: letters stay readable
+MAX_ROWS = 10  # an hour must still fit into memory; its rows are longer
 INK, QUIET = "#1b1f24", "#8b949e"
+
+Tokens = Sequence[tuple[str, float]]
 
 
 def spectrogram_with_tokens(
     features: np.ndarray,
     hop_s: float,
-    tokens: Sequence[tuple[str, float]],
+    tokens: Tokens,
     title: str = "",
     posteriors: np.ndarray | None = None,
     frame_s: float | None = None,
-    symbols: Sequence[str] = (),
 ) -> np.ndarray:
     """The features of one utterance over time, each decoded token above the moment it is heard.
+
+    Long utterances break into rows of at most 4 s, as music does.
 
     Args:
         features: (T, F), low frequencies first, without padding.
         hop_s: seconds from one feature frame to the next.
         tokens: (symbol, time in seconds) in order of time; a space is drawn as ␣.
-        title: any text, also of several lines ("reference …\\nheard …").
+        title: any text in a monospaced font, also of several lines
+            ("reference  left\\nheard      left").
         posteriors: (T_out, V) probabilities 0 … 1 of the emitted frames, blank in column 0.
         frame_s: seconds from one emitted frame to the next; needed with `posteriors`.
-        symbols: the V symbols, to label the posteriors' curves; may be empty.
 
     Returns:
-        (H, W, 3) uint8; W grows with the duration.
+        (H, W, 3) uint8; H grows with the duration.
     """
+    if posteriors is not None and frame_s is None:
+        raise ValueError("posteriors need frame_s, the seconds between two of their rows")
     duration_s = max(len(features), 1) * hop_s
-    figure = new_figure(width=min(max(8.0, 2.2 + duration_s * 2.4), 40.0), height=4.0)
-    if posteriors is None:
-        picture = figure.subplots()
-        bottom = picture
-    else:
-        if frame_s is None:
-            raise ValueError("posteriors need frame_s, the seconds between two of their rows")
-        figure.set_figheight(5.6)
-        picture, bottom = figure.subplots(2, sharex=True, height_ratios=[2, 1])
-        _draw_posteriors(bottom, posteriors, frame_s, symbols)
-    _draw_features(picture, features, duration_s)
-    _draw_tokens(picture, tokens, duration_s)
+    n_rows = min(math.ceil(duration_s / ROW_S), MAX_ROWS)
+    heights = [2.6] if posteriors is None else [2.6, 1.1]  # inches
+    width = 12.0 if duration_s > 2.5 else 8.0
+    figure = new_figure(width, n_rows * (sum(heights) + 0.6) + 0.9)
+    panels = figure.subplots(n_rows * len(heights), height_ratios=heights * n_rows, squeeze=False)
+    contrast = _contrast(features)
+    for row, axes in enumerate(panels.reshape(n_rows, len(heights))):
+        span_s = (duration_s * row / n_rows, duration_s * (row + 1) / n_rows)
+        _draw_features(axes[0], features, hop_s, contrast)
+        here = [t for t in tokens if row == min(int(t[1] / duration_s * n_rows), n_rows - 1)]
+        _draw_tokens(axes[0], here, span_s)
+        if posteriors is not None:
+            _draw_posteriors(axes[1], posteriors, frame_s)
+            axes[0].tick_params(labelbottom=False)
+        for panel in axes:
+            panel.set_xlim(*span_s)
+    panels[-1, 0].set_xlabel("time, s")
     _set_title(figure, title)
-    bottom.set_xlabel("time, s")
     return to_rgb(figure)
 
 
@@ -90,18 +103,26 @@ def to_rgb(figure: "Figure") -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _draw_features(axes: "Axes", features: np.ndarray, duration_s: float) -> None:
+def _contrast(features: np.ndarray) -> tuple[float, float]:
+    """The values drawn black and brightest; a few outliers must not darken the rest."""
     finite = features[np.isfinite(features)]
-    low, high = np.percentile(finite, [2, 99.7]) if finite.size else (0.0, 1.0)
-    extent = (0.0, duration_s, 0.0, float(features.shape[1]))
+    if finite.size == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(finite, [2, 99.7])
+    return float(low), float(max(high, low + 1e-6))
+
+
+def _draw_features(
+    axes: "Axes", features: np.ndarray, hop_s: float, contrast: tuple[float, float]
+) -> None:
     axes.imshow(
         features.T,
         origin="lower",
         aspect="auto",
-        extent=extent,
+        extent=(0.0, len(features) * hop_s, 0.0, float(features.shape[1])),
         cmap="magma",
-        vmin=low,
-        vmax=max(high, low + 1e-6),
+        vmin=contrast[0],
+        vmax=contrast[1],
         interpolation="nearest",
     )
     axes.set_ylabel("feature bin")
@@ -109,57 +130,85 @@ def _draw_features(axes: "Axes", features: np.ndarray, duration_s: float) -> Non
     axes.tick_params(color=QUIET, labelcolor=INK)
 
 
-def _draw_tokens(axes: "Axes", tokens: Sequence[tuple[str, float]], duration_s: float) -> None:
-    """A mark at each token's time and the token above it, pushed right where it is crowded."""
-    width_s = _seconds_per_character(axes, duration_s)
-    rows_end = [-np.inf, -np.inf]  # where the last token of either row ends
-    for symbol, time_s in tokens:
-        shown = "␣" if symbol == " " else symbol
-        needed_s = (len(shown) + 0.6) * width_s
-        row = 0 if time_s - needed_s / 2 >= rows_end[0] or rows_end[0] <= rows_end[1] else 1
-        rows_end[row] = max(time_s - needed_s / 2, rows_end[row]) + needed_s
-        centre_s = rows_end[row] - needed_s / 2
-        axes.axvline(time_s, color="white", alpha=0.35, linewidth=0.8)
+def _draw_tokens(axes: "Axes", tokens: Tokens, span_s: tuple[float, float]) -> None:
+    """A mark at each token's time and the token above it, moved aside where it is crowded."""
+    row_s = span_s[1] - span_s[0]
+    # A character is some 0.7 of its font size wide; the axis fills the figure but its margins.
+    points = (axes.figure.get_figwidth() - 0.8) * 72
+    shown = ["␣" if symbol == " " else symbol for symbol, _ in tokens]
+    n_characters = sum(len(symbol) + 0.5 for symbol in shown)
+    font_size = min(10.0, points / (0.7 * max(n_characters, 1)))
+    widths_s = [0.7 * font_size * (len(s) + 0.5) * row_s / points for s in shown]
+    centres_s = spread([time_s for _, time_s in tokens], widths_s, *span_s)
+    for symbol, (_, time_s), centre_s in zip(shown, tokens, centres_s, strict=True):
+        axes.axvline(time_s, color="white", alpha=0.3, linewidth=0.8)
         axes.annotate(
-            shown,
+            symbol,
             xy=(time_s, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(centre_s, 1.035 + 0.085 * row),
+            xytext=(centre_s, 1.05),
             textcoords=("data", "axes fraction"),
             ha="center",
             va="bottom",
-            fontsize=10,
-            color=QUIET if shown == "␣" else INK,
+            fontsize=font_size,
+            color=QUIET if symbol == "␣" else INK,
             arrowprops={"arrowstyle": "-", "color": QUIET, "linewidth": 0.6, "shrinkA": 0},
-            parse_math=False,
+            parse_math=False,  # a "$" is a character here
             annotation_clip=False,
         )
 
 
-def _seconds_per_character(axes: "Axes", duration_s: float) -> float:
-    """How much of the time axis a 10-point character takes (7 points wide, margins off)."""
-    axis_inches = axes.figure.get_figwidth() - 0.8
-    return 7.0 / 72 * duration_s / axis_inches
+def spread(
+    centres: Sequence[float], widths: Sequence[float], start: float, end: float
+) -> list[float]:
+    """New centres, in the same order, whose labels don't overlap and stay in start … end.
+
+    Labels move right as far as the one before pushes them, then left from the end; where
+    their widths sum to more than the room, the first ones stick out before `start`.
+    """
+    lefts, edge = [], start
+    for centre, width in zip(centres, widths, strict=True):
+        lefts.append(max(centre - width / 2, edge))
+        edge = lefts[-1] + width
+    edge = end
+    for i in reversed(range(len(lefts))):
+        lefts[i] = min(lefts[i], edge - widths[i])
+        edge = lefts[i]
+    return [left + width / 2 for left, width in zip(lefts, widths, strict=True)]
 
 
-def _draw_posteriors(
-    axes: "Axes", posteriors: np.ndarray, frame_s: float, symbols: Sequence[str]
-) -> None:
-    """Blank as a grey line, every symbol that ever leads as a coloured one with its name."""
+def _draw_posteriors(axes: "Axes", posteriors: np.ndarray, frame_s: float) -> None:
+    """Blank as a dotted line, every token that leads somewhere in a colour of its own."""
+    from matplotlib import colormaps
+
     times_s = (np.arange(len(posteriors)) + 0.5) * frame_s
     axes.plot(times_s, posteriors[:, 0], color=QUIET, linewidth=1.0, linestyle=":")
-    leaders = np.unique(posteriors.argmax(1)) if len(posteriors) else np.array([], int)
-    for token in leaders[leaders > 0]:
-        curve = posteriors[:, token]
-        (line,) = axes.plot(times_s, curve, linewidth=1.6)
-        axes.fill_between(times_s, curve, alpha=0.15, color=line.get_color())
+    leaders = set(posteriors.argmax(1).tolist()) - {0} if len(posteriors) else set()
+    for token in sorted(leaders):
+        colour = colormaps["tab10"](token % 10)
+        axes.plot(times_s, posteriors[:, token], color=colour, linewidth=1.4)
+        axes.fill_between(times_s, posteriors[:, token], color=colour, alpha=0.15, linewidth=0)
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("probability")
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _set_title(figure: "Figure", title: str) -> None:
-    if title:
+    """Left-aligned; what does not fit continues under the line's second column."""
+    n_characters = int((figure.get_figwidth() - 0.4) * 72 / 6.1)
+    lines = []
+    for line in title.splitlines():
+        indent = " " * (len(line) - len(line.split("  ", 1)[-1].lstrip()))
+        lines += textwrap.wrap(
+            line, n_characters, subsequent_indent=indent, drop_whitespace=True
+        ) or [""]
+    if lines:
         figure.suptitle(
-            title, x=0.01, ha="left", fontsize=11, color=INK, wrap=True, parse_math=False
+            "\n".join(lines),
+            x=0.01,
+            ha="left",
+            fontsize=10,
+            family="monospace",
+            color=INK,
+            parse_math=False,
         )

@@ -6,15 +6,14 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from src.batch import Utterance
-from src.build import build_inference, plain
 from src.cli import hydra_entry
-from src.pipeline import Transcriber
 
 
 @hydra_entry("inference")
 def main(config: DictConfig) -> int:
     """Checkpoint + speech → predictions, pictures and the closing table of rates."""
+    # Imported late: --help and a misspelt key need not wait for PyTorch.
+    from src.build import build_inference, plain
     from src.predictions import closing_table
 
     resolved = plain(config)
@@ -31,7 +30,7 @@ def main(config: DictConfig) -> int:
     return 0
 
 
-def draw(transcriber: Transcriber, utterances: list[Utterance], folder: Path) -> None:
+def draw(transcriber, utterances: list, folder: Path) -> None:
     """Spectrograms and posteriors of utterances under their decoded tokens, as PNG."""
     from src.datasets import collate
     from src.logger import save_png

@@ -6,7 +6,6 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from src.build import build, build_trainer, plain
 from src.cli import hydra_entry
 
 logger = logging.getLogger("train")
@@ -17,9 +16,10 @@ OmegaConf.register_new_resolver("run_folder", lambda resume, run_dir: resume or 
 @hydra_entry("quickstart")
 def main(config: DictConfig) -> int:
     """Compose the config, build the parts, train; the exit status tells how it ended."""
-    from src.utils.provenance import record
-
+    # Imported late: --help and a misspelt key need not wait for PyTorch.
+    from src.build import build, build_trainer, plain
     from src.logger import save_png, standard_loggers, training_curves
+    from src.utils.provenance import record
     from src.utils.seeding import seed_everything
 
     run_dir = Path(HydraConfig.get().runtime.output_dir)

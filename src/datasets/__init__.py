@@ -1,9 +1,20 @@
 """Corpora as torch datasets, and the order in which they are read."""
 
 from src.datasets.batches import Batches
+from src.datasets.files import AudioFiles
+from src.datasets.librispeech import LibriSpeech
 from src.datasets.loader import collate, make_loader
 from src.datasets.selection import select
 from src.datasets.speech_commands import SpeechCommands
 from src.datasets.speech_commands_csr import SpeechCommandsCSR
 
-__all__ = ["Batches", "SpeechCommands", "SpeechCommandsCSR", "collate", "make_loader", "select"]
+__all__ = [
+    "AudioFiles",
+    "Batches",
+    "LibriSpeech",
+    "SpeechCommands",
+    "SpeechCommandsCSR",
+    "collate",
+    "make_loader",
+    "select",
+]

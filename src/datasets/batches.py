@@ -41,7 +41,7 @@ class Batches(Sampler[list[int]]):
         batch_size: int,
         *,
         shuffle: bool,
-        seed: int,
+        seed: int = 0,
         bucket_pool: int = 20,
         drop_last: bool = False,
         max_batch_s: float | None = None,

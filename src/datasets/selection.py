@@ -4,6 +4,7 @@ Every dataset passes its rows through `select` once, so limits mean the same eve
 whatever is left out is counted and named in one line of the log.
 """
 
+import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
@@ -66,7 +67,7 @@ def select(
     max_text_length: int | None = None,
     limit: int | None = None,
     sort: str | None = None,
-    already_rejected: Mapping[str, Sequence[str]] | None = None,
+    already_rejected: Rejections | None = None,
 ) -> np.ndarray:
     """Indices of the rows worth keeping, int64; one log line tells of the others.
 
@@ -81,14 +82,14 @@ def select(
         limit: keep the first `limit` usable rows *in the corpus's order*, before sorting, so
             the order of a part never decides what is in it. None keeps all.
         sort: None (the corpus's order), "duration" (shortest first) or "duration_desc".
-        already_rejected: reason → ids of rows that were lost before this call, such as
-            transcripts without audio; told in the same log line.
+        already_rejected: rows that were lost before this call, such as transcripts without
+            audio; told in the same log line.
 
     Raises:
         UserError: a limit makes no sense, or no row is left.
     """
     _check_limits(corpus, min_duration_s, max_duration_s, max_text_length, limit, sort)
-    rejections = Rejections(already_rejected)
+    rejections = copy.deepcopy(already_rejected) if already_rejected else Rejections()
     kept = []
     for row, (name, seconds, transcript) in enumerate(
         zip(ids, durations_s, transcripts, strict=True)

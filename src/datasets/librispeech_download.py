@@ -1,0 +1,87 @@
+"""Fetch a part of LibriSpeech, verify it, unpack it."""
+
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from src.datasets.librispeech_parts import ARCHIVES, OFFICIAL_URL, did_you_mean
+from src.utils.download import fetch
+from src.utils.errors import UserError
+
+
+def download_part(
+    part: str,
+    home: Path,
+    base_url: str | Sequence[str] = OFFICIAL_URL,
+    checksums: Mapping[str, str] | None = None,
+) -> None:
+    """Fetch PART.tar.gz, verify it and unpack it as `home`/PART, whole or not at all.
+
+    A fetch that was cut off continues where it stopped. The archive is removed once unpacked.
+
+    Args:
+        home: folder that holds the parts.
+        base_url: folder on a server, or several (mirrors, tried in turn).
+        checksums: part → SHA-256 of its archive, where a mirror's differs from the official.
+
+    Raises:
+        UserError: an unknown part, no way to get the archive, a wrong checksum, a damaged
+            archive, or no room on the disk.
+    """
+    known = {name: digest for name, (_, digest) in ARCHIVES.items()} | dict(checksums or {})
+    if part not in known:
+        raise UserError(
+            f"{part}: not a part of LibriSpeech that could be downloaded{did_you_mean(part)} "
+            f"There are {', '.join(known)}; for a mirror's own parts give dataset.checksums."
+        )
+    bases = [base_url] if isinstance(base_url, str) else list(base_url)
+    archive = home / f"{part}.tar.gz"
+    urls = [f"{base.rstrip('/')}/{archive.name}" for base in bases]
+    fetch(urls, archive, sha256=known[part])
+    unpack(archive, part, home)
+    archive.unlink()
+
+
+def unpack(archive: Path, part: str, home: Path) -> None:
+    """Unpack an archive in the official layout (LibriSpeech/PART/…) as `home`/PART."""
+    try:
+        with tempfile.TemporaryDirectory(dir=home, prefix=f".{part}.") as folder:
+            _extract(archive, Path(folder))
+            corpus = Path(folder) / "LibriSpeech"
+            if not (corpus / part).is_dir():
+                raise UserError(
+                    f"{archive}: holds no folder LibriSpeech/{part}; it is not the archive of "
+                    "this part. Remove it and check dataset.base_url."
+                )
+            for note in corpus.glob("*.TXT"):  # README, SPEAKERS, …: the same in every archive
+                if not (home / note.name).exists():
+                    shutil.move(note, home / note.name)
+            (corpus / part).rename(home / part)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise UserError(
+            f"{archive}: could not be unpacked ({error}). Remove it and run the command again."
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"{archive}: could not be unpacked into {home} ({error.strerror or error}). Free "
+            "some space or choose another dataset.root, then run the command again."
+        ) from error
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    with (
+        tarfile.open(archive, "r:gz") as tar,
+        tqdm(desc=f"unpacking {archive.name}", unit="file", disable=None) as bar,
+    ):
+
+        def counted(member: tarfile.TarInfo, destination: str) -> tarfile.TarInfo | None:
+            bar.update()
+            # Refuses absolute names, "..", links out of the folder and devices.
+            return tarfile.data_filter(member, destination)
+
+        tar.extractall(folder, filter=counted)

@@ -24,7 +24,8 @@ def pick_device(name: str) -> torch.device:
     n_gpus = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= n_gpus:
         raise UserError(
-            f"device={name}: PyTorch sees {n_gpus} CUDA devices here; use device=auto or device=cpu."
+            f"device={name}: PyTorch sees {n_gpus} CUDA devices here; use device=auto or "
+            "device=cpu."
         )
     return device
 

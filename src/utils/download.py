@@ -2,30 +2,20 @@
 
 import contextlib
 import hashlib
-import io
 import logging
 import os
-import re
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from typing import IO, NamedTuple
-from urllib import request
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from src.utils.connections import Dropped, Refused, check_url, connect, read
 from src.utils.errors import UserError
 
-SCHEMES = ("https", "http", "file")
-
-_PIECE = 1 << 18  # bytes read at once
 _LONGEST_WAIT_S = 60.0
-_COME_BACK_LATER = (408, 425, 429)  # HTTP statuses that pass, as all from 500 up may
 
 _log = logging.getLogger(__name__)
 
@@ -68,47 +58,17 @@ def fetch(
     destination = Path(destination)
     part = destination.with_name(destination.name + ".part")
     try:
-        if destination.exists():
-            fault = wanted.fault(destination)
-            if not fault:
-                return destination
-            _log.warning("%s: %s; downloading it again", destination, fault)
-        part.parent.mkdir(parents=True, exist_ok=True)
-        _Download(part, wanted, timeout_s, attempts, sleep).from_any(urls)
-        _publish(part, destination)
-    except OSError as error:  # those of the network have become _Dropped or _Refused
+        if not _is_there(destination, wanted):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            _Download(part, wanted, timeout_s, attempts, sleep).from_any(urls)
+            _publish(part, destination)
+    except OSError as error:  # the network's have become Dropped or Refused: this is the disk's
         raise UserError(
-            f"{destination}: could not be written ({error.strerror or error}). What has arrived is "
-            f"kept in {part.name}; free some space, then the same command goes on from there."
+            f"{error.filename or destination}: could not be written ({error.strerror or error}). "
+            "Free some space or choose another folder, then run the command again; it goes on "
+            "from what has arrived."
         ) from error
     return destination
-
-
-def check_url(url: str) -> None:
-    """Refuse what can't be fetched.
-
-    Raises:
-        UserError: not an absolute https://, http:// or file:// URL.
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    local = parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost")
-    remote = parts.scheme in SCHEMES[:2] and parts.netloc
-    if not (local or remote):
-        raise UserError(
-            f"{url!r} can't be fetched: expected https://HOST/PATH, http://HOST/PATH or "
-            "file:///ABSOLUTE/PATH."
-        )
-
-
-class _Dropped(Exception):
-    """It may go better the next time."""
-
-
-class _Refused(Exception):
-    """This URL won't give the file, however often it is asked."""
 
 
 class _Wanted(NamedTuple):
@@ -128,6 +88,15 @@ class _Wanted(NamedTuple):
         return ""
 
 
+def _is_there(destination: Path, wanted: _Wanted) -> bool:
+    if not destination.exists():
+        return False
+    fault = wanted.fault(destination)
+    if fault:
+        _log.warning("%s: %s; downloading it again", destination, fault)
+    return not fault
+
+
 @dataclass(frozen=True)
 class _Download:
     """Bytes into `part` until they are those that were wanted."""
@@ -144,16 +113,16 @@ class _Download:
         for url in urls:
             try:
                 return self.from_one(url)
-            except _Refused as reason:
+            except Refused as reason:
                 reasons.append(f"{url}: {reason}")
-        kept = " What has arrived is kept and will be resumed." if self.part.exists() else ""
+        kept = ", which goes on from what has arrived" if self._n_bytes() else ""
         raise UserError(
-            f"{self.part.with_suffix('').name} could not be downloaded. {'; '.join(reasons)}.{kept}"
-            " Check the connection and the address, then run the command again."
+            f"{self.part.stem} could not be downloaded. {'; '.join(reasons)}. Check the "
+            f"connection and the address, then run the command again{kept}."
         )
 
     def from_one(self, url: str) -> None:
-        """Connect until all is there; a part left by others gets the benefit of the doubt once."""
+        """Fill the part from `url`; a part begun elsewhere gets the benefit of the doubt once."""
         inherited = self._n_bytes() > 0
         while True:
             self._until_complete(url)
@@ -164,124 +133,62 @@ class _Download:
             # What an older call or another mirror began may belong to another version of the
             # file. The checksum tells, so no validators (ETag) need to be kept beside the part.
             if not inherited:
-                raise _Refused(fault)
+                raise Refused(fault)
             _log.warning("%s: %s; starting again from its first byte", self.part, fault)
             inherited = False
 
     def _until_complete(self, url: str) -> None:
-        failures, reached = 0, self._n_bytes()
+        failures, furthest = 0, self._n_bytes()
         while True:
             try:
-                return self._connect(url)
-            except _Dropped as reason:
+                return self._one_connection(url)
+            except Dropped as reason:
                 # Only bytes beyond the furthest count as progress: a server that can't resume
                 # and always drops at the same place must not be asked for ever.
-                failures = 1 if self._n_bytes() > reached else failures + 1
-                reached = max(reached, self._n_bytes())
+                failures = 1 if self._n_bytes() > furthest else failures + 1
+                furthest = max(furthest, self._n_bytes())
                 if failures >= self.attempts:
-                    raise _Refused(f"{reason} (tried {failures} times)") from reason
-                self.sleep(min(2.0 ** (failures - 1), _LONGEST_WAIT_S))
+                    raise Refused(f"{reason}, {failures} times in a row") from reason
+                wait_s = min(2.0 ** (failures - 1), _LONGEST_WAIT_S)
+                _log.info("%s: %s; trying again in %g s", url, reason, wait_s)
+                self.sleep(wait_s)
 
-    def _connect(self, url: str) -> None:
+    def _one_connection(self, url: str) -> None:
         """Take what one connection gives, from where the part ends."""
         have = self._n_bytes()
         size = self.wanted.size
-        if size is not None and have >= size > 0:
-            return  # the checksum decides
-        stream, start, total = _open(url, have, self.timeout_s)
+        if size and have >= size:
+            return  # nothing to ask for; the checksum decides
+        stream, start, total = connect(url, have, self.timeout_s)
         with contextlib.closing(stream):
             if start > have:
-                raise _Refused(f"answers from byte {start} on, asked for {have}")
+                raise Refused(f"answers from byte {start:,} on when asked from {have:,} on")
             if None not in (size, total) and size != total:
-                raise _Refused(f"has {total:,} bytes, expected {size:,}")
-            self._copy(stream, start, size if total is None else total)
+                raise Refused(f"has {total:,} bytes, expected {size:,}")
+            self._append(stream, start, size if total is None else total)
 
-    def _copy(self, stream: IO[bytes], start: int, total: int | None) -> None:
+    def _append(self, stream: IO[bytes], start: int, total: int | None) -> None:
         self.part.touch()
-        name = self.part.with_suffix("").name
-        with (
-            self.part.open("r+b") as file,
-            tqdm(
-                desc=name, total=total, initial=start, unit="B", unit_scale=True, disable=None
-            ) as bar,
-        ):
+        bar = tqdm(
+            desc=self.part.stem, total=total, initial=start, unit="B", unit_scale=True, disable=None
+        )
+        with self.part.open("r+b") as file, bar:
             file.seek(start)
-            file.truncate()  # a server that ignores Range begins again at 0
-            for piece in iter(lambda: _read(stream), b""):
+            file.truncate()  # a server that ignores ranges begins again at 0
+            while piece := read(stream):
                 file.write(piece)
                 bar.update(len(piece))
+                if total is not None and file.tell() > total:
+                    return  # longer than promised, perhaps endless; the checksum refuses it
             if total is not None and file.tell() < total:
-                raise _Dropped(f"the connection closed after {file.tell():,} of {total:,} bytes")
+                raise Dropped(f"the connection closed after {file.tell():,} of {total:,} bytes")
 
     def _n_bytes(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
 
-def _read(stream: IO[bytes]) -> bytes:
-    try:
-        return stream.read(_PIECE)
-    except (OSError, HTTPException) as error:
-        raise _Dropped(f"the connection broke ({error})") from error
-
-
-def _open(url: str, have: int, timeout_s: float) -> tuple[IO[bytes], int, int | None]:
-    """The bytes at `url`, if possible from byte `have` on: (stream, its first byte, file size)."""
-    if urlsplit(url).scheme == "file":
-        return _open_local(Path(request.url2pathname(urlsplit(url).path)), have)
-    try:
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        answer = _OPENER.open(request.Request(url, headers=headers), timeout=timeout_s)
-    except HTTPError as error:
-        error.close()
-        if error.code == 416 and have:  # nothing behind `have`: the part is all there is
-            return io.BytesIO(), have, None
-        passing = error.code >= 500 or error.code in _COME_BACK_LATER
-        raise (_Dropped if passing else _Refused)(f"HTTP {error.code} {error.reason}") from error
-    except (ValueError, InvalidURL) as error:
-        raise _Refused(f"not a usable address ({error})") from error
-    except (OSError, HTTPException) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        final = isinstance(reason, ssl.SSLCertVerificationError | str)
-        raise (_Refused if final else _Dropped)(f"no connection ({reason})") from error
-    start = 0
-    if answer.status == 206:
-        told = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-        start = int(told[1]) if told else have
-    return answer, start, None if answer.length is None else start + answer.length
-
-
-def _open_local(path: Path, have: int) -> tuple[IO[bytes], int, int]:
-    try:
-        total = path.stat().st_size
-        stream = path.open("rb")
-    except OSError as error:
-        raise _Refused(error.strerror or str(error)) from error
-    start = min(have, total)
-    stream.seek(start)
-    return stream, start, total
-
-
-def _opener() -> request.OpenerDirector:
-    """HTTP and HTTPS with proxies and redirects, and no other scheme: not even by a redirect."""
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler,
-        request.UnknownHandler,
-        request.HTTPHandler,
-        request.HTTPSHandler,
-        request.HTTPDefaultErrorHandler,
-        request.HTTPRedirectHandler,
-        request.HTTPErrorProcessor,
-    ):
-        opener.add_handler(handler())
-    return opener
-
-
-_OPENER = _opener()
-
-
 def _publish(part: Path, destination: Path) -> None:
-    """Give the finished part its name, for good."""
+    """Give the finished part its name, so that a power cut can't take either away again."""
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(destination)

@@ -32,14 +32,15 @@ def atomic_write(path: str | Path, mode: str = "wb", *, sync: bool = True) -> It
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         with os.fdopen(descriptor, mode, encoding=encoding) as file:
             yield file
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
         temporary = None
     except OSError as error:
         raise UserError(
@@ -49,7 +50,7 @@ def atomic_write(path: str | Path, mode: str = "wb", *, sync: bool = True) -> It
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                temporary.unlink()
 
 
 def write_json(path: str | Path, value: Any, *, sync: bool = True) -> None:
@@ -60,8 +61,8 @@ def write_json(path: str | Path, value: Any, *, sync: bool = True) -> None:
 
 
 def sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces of 1 MiB."""
-    with open(path, "rb") as file:
+    """Hexadecimal SHA-256 of a file, read in pieces."""
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

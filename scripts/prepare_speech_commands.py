@@ -65,7 +65,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--base_url", default=BASE_URL, help="folder of the archive: https://, http://, file://")
     add("--sha256", help="checksum of the archive, where a mirror packed its own")
     add("--n_threads", type=int, default=2, help="clips decoded at once (default %(default)s)")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.n_threads < 1:
+        parser.error(f"--n_threads {options.n_threads}: expected 1 or more")
+    return options
 
 
 def download(folder: Path, version: str, base_url: str, sha256: str | None) -> None:
@@ -132,7 +135,7 @@ def report(packed: Packed, out: Path) -> str:
         + (f"  ({some(packed.cut)})" if packed.cut else ""),
         f"unreadable, left out              {len(packed.unreadable):,}",
         *(f"  {reason}" for reason in packed.unreadable[:10]),
-        *(["  …"] if len(packed.unreadable) > 10 else []),
+        *([f"  … and {len(packed.unreadable) - 10:,} more"] if len(packed.unreadable) > 10 else []),
         f"written                           {out} ({out.stat().st_size / 1e6:,.1f} MB)",
     ]
     return "\n".join(lines)

@@ -113,7 +113,7 @@ def column(file: h5py.File, name: str, n_rows: int | None = None) -> np.ndarray:
     """All of `name`, one value a clip.
 
     Raises:
-        UserError: it is missing, or has another length than `n_rows`.
+        UserError: it is missing or damaged, or has another length than `n_rows`.
     """
     if name not in file:
         raise UserError(
@@ -125,7 +125,12 @@ def column(file: h5py.File, name: str, n_rows: int | None = None) -> np.ndarray:
             f"{file.filename}: {name} has shape {file[name].shape}, but ds/data holds {n_rows} "
             "clips. The file is damaged; make it again."
         )
-    values = file[name][()]
+    try:
+        values = file[name][()]
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"{file.filename}: {name} can't be read ({error}). The file is damaged; make it again."
+        ) from error
     return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
 

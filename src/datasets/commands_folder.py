@@ -5,6 +5,7 @@ alone decide the split: everything they don't name is for training.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -86,16 +87,31 @@ def _read_split_lists(folder: Path) -> dict[str, int]:
                 "It is part of the official archive: put it back or unpack the archive again."
             )
         index = SPLITS.index(split)
-        for line in (folder / name).read_text(encoding="utf-8").splitlines():
-            if line.strip():
-                # The lists say .wav; the clips may have been re-encoded since.
-                clip_id = PurePosixPath(line.strip()).with_suffix("").as_posix()
-                if listed.setdefault(clip_id, index) != index:
-                    raise UserError(
-                        f"{folder}: {clip_id} is in both {' and '.join(SPLIT_LISTS.values())}; "
-                        "a clip belongs to one split only. Take the lists of the official archive."
-                    )
+        for clip_id in _listed_ids(folder / name):
+            if listed.setdefault(clip_id, index) != index:
+                raise UserError(
+                    f"{folder}: {clip_id} is in both {' and '.join(SPLIT_LISTS.values())}; "
+                    "a clip belongs to one split only. Take the lists of the official archive."
+                )
     return listed
+
+
+def _listed_ids(path: Path) -> Iterator[str]:
+    """The lists say `word/stem.wav`; the clips may have been re-encoded since."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(
+            f"{path}: not a readable list of clips ({error}). Take it from the official archive."
+        ) from error
+    for line in filter(None, map(str.strip, lines)):
+        word, _, name = line.rpartition("/")
+        if not word or not name:
+            raise UserError(
+                f"{path}: met {line[:60]!r}, where each line should read word/clip.wav. Take the "
+                "list from the official archive."
+            )
+        yield f"{word}/{PurePosixPath(name).stem}"
 
 
 def _refuse_twins(clips: list[Clip]) -> None:

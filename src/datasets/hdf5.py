@@ -1,7 +1,8 @@
 """HDF5 files that several workers can read, and that are either whole or absent."""
 
 import contextlib
-import fcntl
+import errno
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,39 +75,82 @@ def open_for_reading(path: Path) -> h5py.File:
         ) from error
 
 
-@contextlib.contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it into place when the block ends well.
+class KeptFailure(io.FileIO):
+    """A file that HDF5 may write into and close without harm when the disk is full.
 
-    A run that was killed leaves only the temporary file, which the next run takes over and
-    empties; any other failure removes it. Readers meet a whole file or none.
+    HDF5 can't close a file whose writes failed: it tries them again, gives up, and crashes the
+    process (seen with HDF5 2.0, h5py 3.16). So the first failure is kept for `check`, what
+    follows is dropped, and HDF5 hears of neither.
+    """
+
+    failure: OSError | None = None
+
+    def write(self, data) -> int:
+        rest = memoryview(data).cast("B")
+        n_bytes = len(rest)
+        while rest and not self.failure:  # a nearly full disk takes a part first
+            with self._kept():
+                rest = rest[super().write(rest) :]
+        return n_bytes
+
+    def truncate(self, size: int | None = None) -> int:
+        with self._kept():
+            super().truncate(size)
+        return size or 0
+
+    def check(self) -> None:
+        """Raise the OSError that was kept, if there is one."""
+        if self.failure:
+            raise self.failure
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.failure = self.failure or error
+
+
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[KeptFailure]:
+    """Yield an empty file for `h5py.File`; it gets the name `path` when the block ends well.
+
+    A run that was killed leaves only the temporary file beside `path`, which the next run
+    takes over and empties; any other failure removes it. Readers meet a whole file or none.
 
     Raises:
-        UserError: the folder can't be written, the disk is full (an OSError or HDF5's
-            RuntimeError inside the block), or another process is writing the same file.
+        UserError: the folder can't be written, the disk is full, or another process is
+            writing the same file.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(partial, path):
+        with _opened_alone(partial, path) as file:
             try:
-                yield partial
-                _sync(partial)
+                yield file
+                file.check()
+                os.fsync(file.fileno())
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:
-        reason = os.strerror(error.errno) if getattr(error, "errno", None) else error
+    except OSError as error:
         raise UserError(
-            f"{path}: could not be written ({reason}). Nothing was left behind; free some space "
-            "or choose another folder, then run the command again."
+            f"{path}: could not be written ({error.strerror or error}). Nothing was left behind; "
+            "free some space or choose another name, then run the command again."
         ) from error
 
 
 @contextlib.contextmanager
-def _locked(partial: Path, path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `partial`, which the system drops should we be killed."""
-    with partial.open("ab") as file:
+def _opened_alone(partial: Path, path: Path) -> Iterator[KeptFailure]:
+    """`partial`, emptied, under an exclusive lock that the system drops should we be killed."""
+    import fcntl  # POSIX only; readers do without
+
+    def create(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_CREAT, 0o666)
+
+    with KeptFailure(partial, "r+", opener=create) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -114,12 +158,5 @@ def _locked(partial: Path, path: Path) -> Iterator[None]:
                 f"{path}: another process is writing this file. Wait for it to finish, or stop it "
                 "and run the command again."
             ) from None
-        yield
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        os.ftruncate(file.fileno(), 0)
+        yield file

@@ -92,8 +92,7 @@ def _check_schema(file: h5py.File, sample_rate: int) -> None:
 
 def _read_clips(file: h5py.File, split: int) -> ClipTable:
     """The rows of one split, checked against each other."""
-    data = file.get("ds/data")
-    n_rows, n_samples = data.shape if data is not None and data.ndim == 2 else (0, 0)
+    n_rows, n_samples = _data_shape(file)
     length = column(file, "ds/length", n_rows)
     label = column(file, "ds/label", n_rows)
     words = np.array([str(word) for word in file.attrs.get("words", [])])
@@ -107,6 +106,17 @@ def _read_clips(file: h5py.File, split: int) -> ClipTable:
         ids=np.array([file_safe(name) for name in column(file, "ds/id", n_rows)[rows]]),
         speakers=column(file, "ds/speaker", n_rows)[rows],
     )
+
+
+def _data_shape(file: h5py.File) -> tuple[int, int]:
+    data = file.get("ds/data")
+    if data is None or data.ndim != 2 or data.dtype != np.int16:
+        raise UserError(
+            f"{file.filename}: ds/data should be int16 (clips, samples), but is "
+            f"{'missing' if data is None else f'{data.dtype} {data.shape}'}. The file is damaged; "
+            "make it again."
+        )
+    return data.shape
 
 
 def _check_range(file: h5py.File, name: str, values: np.ndarray, low: int, high: int) -> None:

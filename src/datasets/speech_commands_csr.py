@@ -9,8 +9,10 @@ The layout stores no lengths, speakers or file names: trailing zeros are taken f
 speakers are unknown, and ids are the word and the row, such as `bed_001234`.
 """
 
+import contextlib
 import csv
 from pathlib import Path
+from zipfile import BadZipFile
 
 import h5py
 import numpy as np
@@ -194,10 +196,10 @@ def _cached_lengths(
     status = Path(file.filename).stat()
     made_from = np.array([status.st_size, status.st_mtime_ns, full_scale, *rows], np.float64)
     cache = Path(index_dir) / f"speech_commands_csr_{split}.npz"
-    if cache.is_file():
-        with np.load(cache) as stored:
-            if np.array_equal(stored["made_from"], made_from):
-                return stored["lengths"]
+    # A cache that can't be read is no reason to stop: it is made again.
+    with contextlib.suppress(OSError, ValueError, KeyError, BadZipFile), np.load(cache) as stored:
+        if np.array_equal(stored["made_from"], made_from):
+            return stored["lengths"]
     lengths = _lengths(file, rows, full_scale)
     with atomic_write(cache) as target:
         np.savez(target, made_from=made_from, lengths=lengths)

@@ -1,0 +1,124 @@
+"""Batches from real workers: padding, order, and errors in their own words."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from src.batch import Utterance
+from src.datasets import Batches, collate, make_loader
+from src.utils.errors import UserError
+
+
+class Counting(Dataset):
+    """Utterance i has i + 1 samples of value i and the tokens 1 … i; one may be damaged."""
+
+    durations_s = np.arange(1, 9, dtype=np.float32)
+
+    def __init__(self, damaged: int = -1, bug: int = -1) -> None:
+        self.damaged = damaged
+        self.bug = bug
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Utterance:
+        if index == self.damaged:
+            raise UserError(f"/corpus/{index}.flac: is cut short; copy it again.")
+        if index == self.bug:
+            raise KeyError("a bug of ours")
+        return Utterance(
+            id=f"u{index}",
+            waveform=np.full(index + 1, index, np.float32),
+            transcript=f"word {index}",
+            target=f"target {index}",
+            tokens=tuple(range(1, index + 1)),
+        )
+
+
+def loader(dataset, *, n_workers, shuffle=False, seed=0):
+    batches = Batches(dataset.durations_s, 3, shuffle=shuffle, seed=seed)
+    return make_loader(dataset, batches, n_workers=n_workers)
+
+
+def test_collate_pads_with_zeros_at_the_end_and_keeps_all_fields():
+    batch = collate([Counting()[2], Counting()[1]])
+    assert batch.ids == ["u2", "u1"]
+    assert batch.waveforms.tolist() == [[2, 2, 2], [1, 1, 0]]
+    assert batch.waveform_lengths.tolist() == [3, 2]
+    assert batch.tokens.tolist() == [[1, 2], [1, 0]]
+    assert batch.token_lengths.tolist() == [2, 1]
+    assert batch.transcripts == ["word 2", "word 1"]
+    assert batch.targets == ["target 2", "target 1"]
+    dtypes = [batch.waveforms.dtype, batch.tokens.dtype, batch.waveform_lengths.dtype]
+    assert dtypes == [torch.float32, torch.int64, torch.int64]
+
+
+def test_utterances_without_tokens_can_be_collated():
+    batch = collate([Utterance("a", np.zeros(4, np.float32))])
+    assert batch.tokens.shape == (1, 0)
+    assert batch.token_lengths.tolist() == [0]
+
+
+def test_workers_bring_the_same_batches_in_the_same_order_as_none():
+    alone = [b.ids for b in loader(Counting(), n_workers=0, shuffle=True)]
+    helped = [b.ids for b in loader(Counting(), n_workers=2, shuffle=True)]
+    assert alone == helped
+    assert {name for ids in alone for name in ids} == {f"u{i}" for i in range(8)}
+
+
+def test_persistent_workers_follow_the_position_from_epoch_to_epoch():
+    reading = loader(Counting(), n_workers=1, shuffle=True, seed=4)
+    for epoch, start in ((0, 0), (1, 1), (0, 2)):
+        reading.batch_sampler.set_position(epoch, start)
+        expected = Batches(Counting.durations_s, 3, shuffle=True, seed=4)
+        expected.set_position(epoch, start)
+        assert [b.ids for b in reading] == [[f"u{i}" for i in batch] for batch in expected]
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_a_worker_s_complaint_arrives_in_its_own_words(n_workers):
+    reading = iter(loader(Counting(damaged=4), n_workers=n_workers))
+    assert next(reading).ids == ["u0", "u1", "u2"]
+    with pytest.raises(UserError) as error:
+        next(reading)
+    assert str(error.value) == "/corpus/4.flac: is cut short; copy it again."
+
+
+def test_a_bug_in_a_worker_keeps_its_traceback():
+    with pytest.raises(KeyError, match="Traceback"):
+        list(loader(Counting(bug=7), n_workers=1))
+
+
+def test_starting_a_pass_leaves_the_global_random_numbers_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    list(loader(Counting(), n_workers=1))
+    torch.testing.assert_close(torch.rand(3), expected)
+
+
+class Whoami(Counting):
+    """Tells the process group and the number of threads of the process that reads."""
+
+    def __getitem__(self, index: int) -> Utterance:
+        facts = np.array([os.getpgid(0), os.getpid(), torch.get_num_threads()], np.int64)
+        return Utterance(f"u{index}", np.zeros(1, np.float32), tokens=tuple(facts.tolist()))
+
+
+@pytest.mark.skipif(not hasattr(os, "getpgid"), reason="process groups are POSIX")
+def test_workers_use_one_thread_and_leave_the_terminal_s_process_group():
+    for batch in loader(Whoami(), n_workers=2):
+        for group, process, n_threads in batch.tokens.tolist():
+            assert (group, n_threads) == (process, 1)
+            assert group != os.getpgid(0)
+
+
+def test_pinned_batches_are_batches():
+    if not torch.cuda.is_available():
+        pytest.skip("page-locked memory needs CUDA")
+    batches = Batches(Counting.durations_s, 3, shuffle=False)
+    for batch in make_loader(Counting(), batches, n_workers=1, pin_memory=True):
+        assert batch.waveforms.is_pinned()

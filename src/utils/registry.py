@@ -1,0 +1,107 @@
+"""The list of published checkpoints, read strictly: its entries become files on people's disks."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.utils.connections import check_url
+from src.utils.errors import UserError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # never a path that leads elsewhere
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """One entry of the registry; the fields are its keys."""
+
+    description: str
+    licence: str
+    size: int  # bytes
+    sha256: str
+    urls: list[str]
+
+
+@dataclass(frozen=True)
+class Registry:
+    models: dict[str, PublishedModel]
+    default: str | None
+
+
+def read_registry(path: str | Path) -> Registry:
+    """Read a registry file; pretrained/registry.yaml describes the format.
+
+    Raises:
+        UserError: the file is absent or not YAML; a key is missing, unknown or of a wrong kind; a
+            name could leave its folder; a URL can't be fetched; the default isn't listed.
+    """
+    path = Path(path)
+    content = _load(path)
+    _check_keys(content, {"default", "models"}, f"{path}")
+    listed = content["models"] or {}
+    if not isinstance(listed, Mapping):
+        raise UserError(f"{path}: 'models' must map names to models, found {listed!r}.")
+    models = {str(name): _model(str(name), entry, path) for name, entry in listed.items()}
+    if content["default"] not in (None, *models):
+        raise UserError(
+            f"{path}: the default {content['default']!r} is not among the models; name one of them "
+            "or null."
+        )
+    return Registry(models, content["default"])
+
+
+def _load(path: Path) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path))  # refuses keys that occur twice
+    except OSError as error:
+        raise UserError(
+            f"{path}: the registry can't be read ({error.strerror or error}); name another one "
+            "with --registry FILE."
+        ) from error
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a YAML file ({error}); mend or restore it.") from error
+
+
+def _check_keys(entry: Any, expected: set[str], where: str) -> None:
+    found = set(entry) if isinstance(entry, Mapping) else set()
+    if missing := sorted(expected - found):
+        raise UserError(f"{where}: {', '.join(missing)} missing; see the head of the file.")
+    if unknown := sorted(map(str, found - expected)):
+        raise UserError(
+            f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(expected))}."
+        )
+
+
+def _model(name: str, entry: Any, path: Path) -> PublishedModel:
+    where = f"{path}: model {name}"
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"{path}: {name!r} can't name a model; use letters, digits, '-', '_' and '.', and "
+            "begin with a letter or digit."
+        )
+    _check_keys(entry, {field.name for field in fields(PublishedModel)}, where)
+    model = PublishedModel(**entry)
+    for key in ("description", "licence"):
+        if not isinstance(entry[key], str) or not entry[key].strip():
+            raise UserError(f"{where}: {key} is {entry[key]!r}, expected a line of text.")
+    if type(model.size) is not int or model.size < 1:
+        raise UserError(f"{where}: size is {model.size!r}, expected a number of bytes.")
+    if not isinstance(model.sha256, str) or not _SHA256.fullmatch(model.sha256):
+        raise UserError(
+            f"{where}: sha256 is {model.sha256!r}, expected 64 hexadecimal digits, in quotes if "
+            "all are decimal."
+        )
+    if not isinstance(model.urls, list) or not model.urls:
+        raise UserError(f"{where}: urls is {model.urls!r}, expected a list with at least one URL.")
+    try:
+        for url in model.urls:
+            check_url(str(url))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return model

@@ -1,0 +1,121 @@
+"""The registry of published checkpoints: what it promises and what it refuses."""
+
+import copy
+import re
+
+import pytest
+import yaml
+
+from src.utils.errors import UserError
+from src.utils.registry import read_registry
+from tests.conftest import REPOSITORY
+
+GOOD = {
+    "default": "small",
+    "models": {
+        "small": {
+            "description": "a small ConvNet",
+            "licence": "MIT",
+            "size": 12,
+            "sha256": "ab" * 32,
+            "urls": ["https://example.org/small.pt", "file:///srv/small.pt"],
+        }
+    },
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Put a registry into a file."""
+
+    def write(content):
+        path = tmp_path / "registry.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+def test_the_projects_own_registry_is_readable():
+    registry = read_registry(REPOSITORY / "pretrained" / "registry.yaml")
+    assert registry.default in (None, *registry.models)
+
+
+def test_entries_are_read_as_written(write):
+    registry = read_registry(write(GOOD))
+    assert registry.default == "small"
+    assert vars(registry.models["small"]) == GOOD["models"]["small"]
+
+
+def test_a_name_of_digits_can_be_asked_for_by_its_text(write):
+    content = {"default": None, "models": {2024: GOOD["models"]["small"]}}
+    assert list(read_registry(write(content)).models) == ["2024"]
+
+
+@pytest.mark.parametrize("key", ["description", "licence", "size", "sha256", "urls"])
+def test_a_missing_key_is_named(write, key):
+    content = copy.deepcopy(GOOD)
+    del content["models"]["small"][key]
+    with pytest.raises(UserError, match=f"registry.yaml: model small: {key} missing"):
+        read_registry(write(content))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("licence", " ", "licence is ' ', expected a line of text"),
+        ("description", None, "description is None, expected a line"),
+        ("size", 0, "size is 0, expected a number of bytes"),
+        ("size", "12 MB", "size is '12 MB', expected a number of bytes"),
+        ("size", True, "size is True"),
+        ("sha256", "ab" * 31, "sha256 is 'abab.*', expected 64 hexadecimal digits"),
+        ("sha256", int("12" * 32), "sha256 is 1212.* in quotes if all are decimal"),
+        ("urls", [], r"urls is \[\], expected a list"),
+        ("urls", "https://example.org/small.pt", "urls is 'https.*', expected a list"),
+        ("urls", ["ftp://example.org/small.pt"], "'ftp://.*' can't be fetched: expected https"),
+        ("md5", "ab" * 16, "unknown key md5; known are description"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_model(write, key, value, message):
+    content = copy.deepcopy(GOOD)
+    content["models"]["small"][key] = value
+    with pytest.raises(UserError, match=f"registry.yaml: model small: {message}"):
+        read_registry(write(content))
+
+
+@pytest.mark.parametrize("name", ["../small", "/etc/small", "a/b", "..", ".small", "", "a b", "ä"])
+def test_a_name_that_could_leave_its_folder_is_refused(write, name):
+    content = {"default": None, "models": {name: GOOD["models"]["small"]}}
+    with pytest.raises(UserError, match=re.escape(f"{name!r} can't name a model")):
+        read_registry(write(content))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "default, models missing"),
+        ("- small", "default, models missing"),
+        ("default: null\nmodels: {}\nmodel: {}", "unknown key model; known are default, models"),
+        ("default: null\nmodels: [small]", "'models' must map names to models"),
+        ("default: big\nmodels: {}", "the default 'big' is not among the models"),
+        ("default: null\nmodels: {small: }", "model small: description, licence, .* missing"),
+        ("default: null\ndefault: null\nmodels: {}", "not a YAML file .*duplicate key"),
+        ("models: {", "not a YAML file"),
+        ("~: 1", "not a YAML file"),
+        ("just a word", "default, models missing"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused(write, content, message):
+    with pytest.raises(UserError, match=f"registry.yaml: .*{message}"):
+        read_registry(write(content))
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "registry.yaml").write_bytes(b"\xff\xfe\x00models")
+    with pytest.raises(UserError, match=r"registry.yaml: not a YAML file"):
+        read_registry(tmp_path / "registry.yaml")
+
+
+def test_an_absent_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"absent.yaml: the registry can't be read \(No such"):
+        read_registry(tmp_path / "absent.yaml")

@@ -32,7 +32,8 @@ def atomic_write(path: str | Path, mode: str = "wb", *, sync: bool = True) -> It
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # Cut, so that a name as long as the file system allows still fits.
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         temporary = Path(name)
         with os.fdopen(descriptor, mode, encoding=encoding) as file:
             yield file

@@ -1,0 +1,50 @@
+"""Devices and precisions by name."""
+
+import pytest
+import torch
+
+from src.utils.devices import PRECISIONS, autocast, pick_device
+from src.utils.errors import UserError
+
+CPU = torch.device("cpu")
+N_GPUS = torch.cuda.device_count()
+
+
+def test_auto_takes_cuda_where_there_is_one_else_the_cpu():
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_the_cpu_is_always_there():
+    assert pick_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cpu 0"])
+def test_an_unknown_name_is_told_with_the_known_ones(name):
+    with pytest.raises(UserError, match=f"device={name}: unknown; use auto, cpu, cuda"):
+        pick_device(name)
+
+
+@pytest.mark.parametrize("index", [N_GPUS, N_GPUS + 7])
+def test_a_gpu_that_is_not_there_is_told_with_their_number(index):
+    with pytest.raises(UserError, match=f"device=cuda:{index}: PyTorch sees {N_GPUS} CUDA"):
+        pick_device(f"cuda:{index}")
+
+
+@pytest.mark.skipif(N_GPUS > 0, reason="this machine has a GPU")
+def test_cuda_without_a_gpu_is_refused():
+    with pytest.raises(UserError, match="device=cuda: PyTorch sees 0 CUDA devices"):
+        pick_device("cuda")
+
+
+@pytest.mark.parametrize(("precision", "dtype"), PRECISIONS.items())
+def test_matrix_products_run_in_the_precision_and_weights_stay_float32(precision, dtype):
+    linear = torch.nn.Linear(4, 4)
+    with autocast(CPU, precision):
+        product = linear(torch.randn(2, 4))
+    assert product.dtype == (dtype or torch.float32)
+    assert linear.weight.dtype == torch.float32
+
+
+def test_an_unknown_precision_is_told_with_the_known_ones():
+    with pytest.raises(UserError, match="precision=int8: expected one of float32, bf16, fp16"):
+        autocast(CPU, "int8")

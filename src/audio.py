@@ -13,7 +13,7 @@ import soundfile
 from src.utils.containers import missing_bytes
 from src.utils.errors import UserError
 
-_SOUNDFILE = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".w64")
+_SOUNDFILE = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif")
 _PYAV = (".m4a", ".mp4", ".webm", ".aac", ".mka", ".wma")
 EXTENSIONS = _SOUNDFILE + _PYAV
 
@@ -88,13 +88,13 @@ def duration_s(path: str | Path) -> float:
 
 def _existing_file(path: str | Path) -> Path:
     path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder, not an audio file; name one file in it.")
     try:
         with path.open("rb") as file:
             first_byte = file.read(1)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; check the path or fetch the recording.") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder, not an audio file; name one file in it.") from None
     except OSError as error:
         raise UserError(f"{path}: could not be opened ({error.strerror or error}).") from error
     if not first_byte:
@@ -150,12 +150,7 @@ def _open_soundfile(path: Path) -> soundfile.SoundFile | None:
 
 def _open_av(path: Path):
     """The file as FFmpeg sees it, with at least one audio stream."""
-    try:
-        import av
-    except ImportError:
-        raise UserError(
-            f"{path}: this kind of file is read with PyAV, which is missing; pip install av."
-        ) from None
+    av = _import_av(path)
     try:
         container = av.open(str(path))
     except (av.FFmpegError, OSError) as error:
@@ -166,10 +161,19 @@ def _open_av(path: Path):
     return container
 
 
+def _import_av(path: Path):
+    try:
+        import av
+    except ImportError:
+        raise UserError(
+            f"{path}: this kind of file is read with PyAV, which is missing; pip install av."
+        ) from None
+    return av
+
+
 def _decode_with_av(path: Path) -> tuple[np.ndarray, int]:
     """All samples (n, C) float32 of the first audio stream, and their rate in Hz."""
-    import av
-
+    av = _import_av(path)
     with _open_av(path) as container:
         rate = _usable_rate(path, container.streams.audio[0].rate or 0)
         to_float = av.AudioResampler(format="fltp")  # same rate and channels, planar float32

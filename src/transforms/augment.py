@@ -41,11 +41,11 @@ class SpecAugment(nn.Module):
             max_time_fraction: longest span as a share p of the utterance's own length.
         """
         super().__init__()
-        check_whole("augment.n_frequency_masks", n_frequency_masks, 0, 100)
-        check_whole("augment.max_frequency_bins", max_frequency_bins, 0, 10_000)
-        check_whole("augment.n_time_masks", n_time_masks, 0, 100)
-        check_whole("augment.max_time_frames", max_time_frames, 0, 1_000_000)
-        check_number("augment.max_time_fraction", max_time_fraction, 0, 1)
+        check_whole("n_frequency_masks", n_frequency_masks, 0, 100)
+        check_whole("max_frequency_bins", max_frequency_bins, 0, 10_000)
+        check_whole("n_time_masks", n_time_masks, 0, 100)
+        check_whole("max_time_frames", max_time_frames, 0, 1_000_000)
+        check_number("max_time_fraction", max_time_fraction, 0, 1)
         self.n_frequency_masks = n_frequency_masks
         self.max_frequency_bins = max_frequency_bins
         self.n_time_masks = n_time_masks

@@ -31,9 +31,9 @@ class FrontEnd(nn.Module):
             deltas: 1 appends slopes over time, 2 the slopes of slopes too.
         """
         super().__init__()
-        check_number("transform.pre_emphasis", pre_emphasis, 0, 1)
+        check_number("pre_emphasis", pre_emphasis, 0, 1)
         self.pre_emphasis = pre_emphasis
-        self.spectral = features
+        self.features = features
         self.deltas = Deltas(deltas)
         self.normalise = normalise
         self.n_features: int = features.n_features * (1 + deltas)
@@ -43,7 +43,7 @@ class FrontEnd(nn.Module):
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Frames of waveforms of `lengths` samples, (B,) int64."""
-        return self.spectral.output_lengths(lengths)
+        return self.features.output_lengths(lengths)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Waveforms (B, N) and lengths (B,) in samples to features (B, T, F) and lengths (B,)."""
@@ -64,7 +64,7 @@ class FrontEnd(nn.Module):
                 waveforms = self._emphasise(waveforms)
             # Only a frame of a clip shorter than a window reaches into padding; it hears zeros.
             waveforms = waveforms.masked_fill(padding_mask(lengths, waveforms.shape[1]), 0)
-            features = self.spectral(waveforms)
+            features = self.features(waveforms)
             lengths = self.output_lengths(lengths)
             return self.deltas(features, lengths), lengths
 

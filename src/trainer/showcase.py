@@ -49,7 +49,6 @@ def draw_prediction(
         title=title,
         posteriors=emissions.log_probs[0, : int(emissions.lengths[0])].exp().cpu().numpy(),
         frame_s=recognizer.frame_s,
-        symbols=prediction.symbols,
     )
 
 

@@ -1,4 +1,3 @@
-import os
 import pickle
 import subprocess
 import sys
@@ -89,7 +88,7 @@ def test_another_programs_file_is_told_from_a_checkpoint(tmp_path):
 
 def test_a_checkpoint_of_a_later_version_asks_for_an_update(tmp_path):
     torch.save({"format": 99}, tmp_path / "new.pt")
-    with pytest.raises(UserError, match="format 99.*update"):
+    with pytest.raises(UserError, match=r"format 99.*update"):
         load_checkpoint(tmp_path / "new.pt")
 
 
@@ -108,7 +107,7 @@ def test_a_full_disk_says_so_and_keeps_the_older_checkpoint(tmp_path):
     assert run.returncode != 0
     assert "could not be written" in run.stderr and "UserError" in run.stderr
     assert load_checkpoint(tmp_path / "last.pt")["recognizer"]["weight"][0, 0] == 1
-    assert os.listdir(tmp_path) == ["last.pt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
 def test_the_top_k_and_the_best_are_kept_and_no_more(tmp_path):
@@ -128,4 +127,4 @@ def test_a_run_without_top_k_keeps_best_and_last(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep_top_k=0)
     checkpoints.save_last({"step": 1})
     checkpoints.keep(1, "per", 0.5, is_best=True)
-    assert sorted(os.listdir(tmp_path)) == ["best.pt", "last.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt"]

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -57,7 +58,7 @@ def test_noam_follows_the_formula_of_its_paper():
 def test_exponential_decays_by_the_same_factor_each_step_down_to_its_floor():
     schedule = Exponential(warmup_steps=2, final_factor=0.01)
     rates = [schedule(step, 50) for step in range(50)]
-    ratios = [later / earlier for earlier, later in zip(rates[2:], rates[3:], strict=False)]
+    ratios = [later / earlier for earlier, later in itertools.pairwise(rates[2:])]
     assert ratios == pytest.approx([ratios[0]] * len(ratios))
     assert rates[-1] == pytest.approx(0.01)
 
@@ -94,5 +95,5 @@ def test_groups_keep_their_own_peaks():
     ],
 )
 def test_a_schedule_names_the_value_that_it_cannot_use(wrong):
-    with pytest.raises(UserError, match="schedule: .*expected"):
+    with pytest.raises(UserError, match=r"schedule: .*expected"):
         wrong()

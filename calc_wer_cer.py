@@ -22,9 +22,9 @@ from collections.abc import Callable
 
 from src.metrics import (
     ErrorCounts,
-    Prediction,
     RateSummary,
     Skipped,
+    TextPair,
     aligned,
     measure,
     phonemes,
@@ -32,17 +32,16 @@ from src.metrics import (
     read_predictions,
     summarise_all,
     table,
+    worst,
 )
 from src.text import Normaliser
 from src.utils.errors import UserError
 
+_ENGLISH, _LOWER = Normaliser(), Normaliser(drop_punctuation=False)
 NORMALISERS: dict[str, tuple[Callable[[str], str], str]] = {
-    "english": (Normaliser(), Normaliser().describe()),
-    "lower": (
-        Normaliser(drop_punctuation=False),
-        Normaliser(drop_punctuation=False).describe(),
-    ),
-    "none": (str, "compared as written"),
+    "english": (_ENGLISH, _ENGLISH.describe()),
+    "lower": (_LOWER, _LOWER.describe()),
+    "none": (str, "as written, spaces collapsed"),
 }
 _NAMED = 20  # skipped files of one kind are named up to here, then counted
 
@@ -52,18 +51,18 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a terminal without × or é still gets its table
         stream.reconfigure(errors="backslashreplace")
     try:
-        predictions, skipped = read_predictions(options.dir_path, options.field)
+        pairs, skipped = read_predictions(options.dir_path, options.field)
         _warn(skipped)
-        _refuse_nothing(predictions, skipped, options)
+        if not pairs:
+            raise _nothing_to_score(skipped, options)
     except UserError as error:
         print(f"calc_wer_cer.py: {error}", file=sys.stderr)
         return 2
     normalise, _ = NORMALISERS[options.normalise]
-    measures = [measure(prediction, normalise) for prediction in predictions]
+    measures = [measure(pair, normalise) for pair in pairs]
     scores = summarise_all(measures, options.n_resamples)
-    worst = _worst(predictions, measures, options.worst)
     report = _json_report if options.json else _text_report
-    print(report(options, predictions, skipped, scores, worst))
+    print(report(options, skipped, scores, worst(pairs, measures, options.worst), len(pairs)))
     return 1 if skipped else 0
 
 
@@ -130,80 +129,69 @@ def _warn(skipped: list[Skipped]) -> None:
             print(f"left out: {len(files) - _NAMED} more: {reason}", file=sys.stderr)
 
 
-def _refuse_nothing(
-    predictions: list[Prediction], skipped: list[Skipped], options: argparse.Namespace
-) -> None:
-    if not predictions:
-        raise UserError(
-            f"{options.dir_path}: none of its {len(skipped)} JSON files can be scored. Each needs "
-            f'"{options.field}" and "text"; predict a part whose transcripts are known, for '
-            "example python inference.py -cn=inference."
-        )
-
-
-def _worst(
-    predictions: list[Prediction], measures: list[dict[str, ErrorCounts]], n: int
-) -> list[tuple[Prediction, ErrorCounts]]:
-    """The n utterances of highest WER (or PER); among equals, those with more errors first."""
-    leading = [next(iter(measured.values())) for measured in measures]
-    pairs = sorted(zip(predictions, leading, strict=True), key=lambda p: (-p[1].rate, -p[1].errors))
-    return pairs[:n]
+def _nothing_to_score(skipped: list[Skipped], options: argparse.Namespace) -> UserError:
+    return UserError(
+        f"{options.dir_path}: none of its {len(skipped)} JSON files can be scored. Each needs "
+        f'"{options.field}" and "text"; predict a part whose transcripts are known, for '
+        "example python inference.py -cn=inference."
+    )
 
 
 def _text_report(
     options: argparse.Namespace,
-    predictions: list[Prediction],
     skipped: list[Skipped],
     scores: dict[str, RateSummary],
-    worst: list[tuple[Prediction, ErrorCounts]],
+    shown: list[tuple[TextPair, ErrorCounts]],
+    n_utterances: int,
 ) -> str:
     normalise, described = NORMALISERS[options.normalise]
     lines = [
-        f"{options.dir_path}: {len(predictions):,} utterances scored, {len(skipped):,} left out",
-        f"{options.field} against text, both sides treated alike. Words: {described}.",
+        f"{options.dir_path}: {n_utterances:,} utterances scored, {len(skipped):,} left out",
+        f"{options.field} against text. Both sides: {described} (--normalise {options.normalise}).",
     ]
     if "PER" in scores:
         lines.append("Phonemes: compared as written, word boundaries not counted.")
     lines += ["", table(scores)]
-    for prediction, counts in worst:
-        above, below = aligned(*_units(prediction, normalise))
-        lines += ["", f"{prediction.file}: {counts.errors} errors, {100 * counts.rate:.1f} %"]
-        lines += [f"  text {above}".rstrip(), f"  pred {below}".rstrip()]
+    for pair, counts in shown:
+        lines += ["", f"{pair.file}: {counts.errors} errors, {100 * counts.rate:.1f} %"]
+        for above, below in aligned(*_units(pair, normalise)):
+            lines += [f"  text {above}".rstrip(), f"  pred {below}".rstrip()]
     return "\n".join(lines)
 
 
-def _units(prediction: Prediction, normalise: Callable[[str], str]) -> tuple[list[str], list[str]]:
-    if prediction.unit == "phoneme":
-        return phonemes(prediction.reference), phonemes(prediction.hypothesis)
-    return normalise(prediction.reference).split(), normalise(prediction.hypothesis).split()
+def _units(pair: TextPair, normalise: Callable[[str], str]) -> tuple[list[str], list[str]]:
+    if pair.unit == "phoneme":
+        return phonemes(pair.reference), phonemes(pair.hypothesis)
+    return normalise(pair.reference).split(), normalise(pair.hypothesis).split()
 
 
 def _json_report(
     options: argparse.Namespace,
-    predictions: list[Prediction],
     skipped: list[Skipped],
     scores: dict[str, RateSummary],
-    worst: list[tuple[Prediction, ErrorCounts]],
+    shown: list[tuple[TextPair, ErrorCounts]],
+    n_utterances: int,
 ) -> str:
     report = {
         "dir_path": options.dir_path,
         "field": options.field,
         "normalise": options.normalise,
-        "n_utterances": len(predictions),
+        "n_resamples": options.n_resamples,
+        "n_utterances": n_utterances,
         "skipped": [skip._asdict() for skip in skipped],
         "scores": plain(scores),
         "worst": [
             {
-                "file": prediction.file,
+                "file": pair.file,
                 "rate": counts.rate,
                 "errors": counts.errors,
-                "text": prediction.reference,
-                "pred_text": prediction.hypothesis,
+                "text": pair.reference,
+                "pred_text": pair.hypothesis,
             }
-            for prediction, counts in worst
+            for pair, counts in shown
         ],
     }
-    return json.dumps(report, ensure_ascii=False, indent=2)
+    return json.dumps(report, indent=2)
 
 
 if __name__ == "__main__":

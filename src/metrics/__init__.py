@@ -9,15 +9,15 @@ from src.metrics.errors import (
     phonemes,
     word_errors,
 )
-from src.metrics.predictions import Prediction, Skipped, measure, read_predictions
-from src.metrics.report import plain, summarise_all, table
+from src.metrics.predictions import Skipped, TextPair, measure, read_predictions
+from src.metrics.report import plain, summarise_all, table, worst
 from src.metrics.summary import RateSummary, bootstrap_interval, summarise
 
 __all__ = [
     "ErrorCounts",
-    "Prediction",
     "RateSummary",
     "Skipped",
+    "TextPair",
     "aligned",
     "bootstrap_interval",
     "character_errors",
@@ -31,4 +31,5 @@ __all__ = [
     "summarise_all",
     "table",
     "word_errors",
+    "worst",
 ]

@@ -54,8 +54,12 @@ def word_errors(reference: str, hypothesis: str) -> ErrorCounts:
 
 
 def character_errors(reference: str, hypothesis: str) -> ErrorCounts:
-    """Errors between the characters of two strings; a space is a character."""
-    return count_errors(reference, hypothesis)
+    """Errors between the characters of two strings.
+
+    A space between words is a character; more of them, and those at the ends, are none: a
+    decoder that emits the space twice has read the same words.
+    """
+    return count_errors(" ".join(reference.split()), " ".join(hypothesis.split()))
 
 
 def phoneme_errors(reference: str, hypothesis: str, boundary: str = "|") -> ErrorCounts:
@@ -87,17 +91,26 @@ def corpus_rate(counts: Iterable[ErrorCounts]) -> float:
     return sum(counts, ErrorCounts()).rate
 
 
-def aligned(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[str, str]:
-    """Two lines of equal length, unit under unit, with *** where the other side has one more."""
+def aligned(
+    reference: Sequence[str], hypothesis: Sequence[str], width: int = 100
+) -> list[tuple[str, str]]:
+    """Two lines, unit under unit, with *** where the other side has one more.
+
+    Args:
+        width: characters after which a new pair of lines begins; a longer unit has its own.
+    """
     columns: list[tuple[str, str]] = []
     for _, i, i_end, j, j_end in Levenshtein.opcodes(reference, hypothesis):
         # A block is as long on both sides, or empty on one.
         above = list(reference[i:i_end]) or ["***"] * (j_end - j)
         below = list(hypothesis[j:j_end]) or ["***"] * (i_end - i)
         columns += zip(above, below, strict=True)
-    widths = [max(map(len, column)) for column in columns]
-    above, below = (
-        " ".join(column[side].ljust(width) for column, width in zip(columns, widths, strict=True))
-        for side in (0, 1)
-    )
-    return above, below
+    lines, used = [("", "")], 0
+    for above, below in columns:
+        wide = max(len(above), len(below)) + 1
+        if used and used + wide > width:
+            lines.append(("", ""))
+            used = 0
+        lines[-1] = (lines[-1][0] + above.ljust(wide), lines[-1][1] + below.ljust(wide))
+        used += wide
+    return [(above.rstrip(), below.rstrip()) for above, below in lines]

@@ -3,9 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 from src.metrics.errors import ErrorCounts
+from src.metrics.predictions import TextPair
 from src.metrics.summary import RateSummary, summarise
+from src.utils import tables
 
-_UNITS = {"WER": "words", "CER": "characters", "PER": "phonemes", "word error": "words"}
+_UNITS = {
+    "WER": "words",
+    "CER": "characters, spaces included",
+    "PER": "phonemes",
+    "word error": "words",
+}
 
 
 def summarise_all(
@@ -25,15 +32,11 @@ def summarise_all(
 
 def table(scores: Mapping[str, RateSummary]) -> str:
     """Lines of text: a row a measure, in percent with 95 % intervals, and a word on the mean."""
+    header = ("rate", "value [95 % interval]", "substituted", "deleted", "inserted", "of", "")
     means = ", ".join(f"{name} {100 * s.mean_utterance_rate:.2f} %" for name, s in scores.items())
-    header = (
-        f"{'':10} {'rate %':>7}  {'95 % interval':>15}  {'subst.':>7} {'deleted':>7} "
-        f"{'inserted':>8}  {'of':>20}"
-    )
     return "\n".join(
         [
-            header,
-            *(_row(name, score) for name, score in scores.items()),
+            tables.table([_row(name, score) for name, score in scores.items()], header),
             "",
             "A rate is summed errors over summed reference length. The mean of utterance rates,",
             f"only for comparison with older reports, is {means}.",
@@ -41,13 +44,23 @@ def table(scores: Mapping[str, RateSummary]) -> str:
     )
 
 
-def _row(name: str, score: RateSummary) -> str:
+def worst(
+    pairs: Sequence[TextPair], measures: Sequence[Mapping[str, ErrorCounts]], n: int
+) -> list[tuple[TextPair, ErrorCounts]]:
+    """The n utterances of highest WER (or PER); among equals, those with more errors first."""
+    leading = [next(iter(measured.values())) for measured in measures]
+    scored = zip(pairs, leading, strict=True)
+    return sorted(scored, key=lambda pair: (-pair[1].rate, -pair[1].errors))[:n]
+
+
+def _row(name: str, score: RateSummary) -> tuple[str, ...]:
     counts = score.counts
-    interval = f"{100 * score.low:.2f} – {100 * score.high:.2f}"
-    length = f"{counts.reference_length:,} {_UNITS.get(name, '')}"
+    errors = (counts.substitutions, counts.deletions, counts.insertions)
     return (
-        f"{name:10} {100 * score.rate:7.2f}  {interval:>15}  {counts.substitutions:7,} "
-        f"{counts.deletions:7,} {counts.insertions:8,}  {length:>20}"
+        name,
+        f"{100 * score.rate:.2f} % [{100 * score.low:.2f}, {100 * score.high:.2f}]",
+        *(f"{n:,}" for n in (*errors, counts.reference_length)),
+        _UNITS[name],
     )
 
 

@@ -61,6 +61,7 @@ def csr_pronunciations(word: str) -> tuple[str, ...]:
     return (CSR_PRONUNCIATIONS[word],) if word in CSR_PRONUNCIATIONS else ()
 
 
+@cache  # a corpus says the same words again and again
 def cmu_pronunciations(word: str) -> tuple[str, ...]:
     """How the CMU dictionary says `word`, the first first, without stress; () if unknown."""
     variants = (" ".join(phonemes).translate(_NO_STRESS) for phonemes in _cmu().get(word, ()))

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 # Every sign that is printed where English writes an apostrophe.
-_APOSTROPHES = str.maketrans(dict.fromkeys("‘’‛ʼʹ´`′＇", "'"))
+_APOSTROPHES = frozenset("'‘’‛ʼʹ´`′＇")
+# Before NFKC, which would make a space and an accent of ´, and several primes of the others.
+_BEFORE_NFKC = str.maketrans({"´": "'", "″": '"', "‴": '"', "⁗": '"'})
 # Punctuation by Unicode's account, but read aloud: dropping it would drop a word.
 _SPOKEN = frozenset("&%@#")
 
@@ -31,7 +33,7 @@ class Normaliser:
     def __call__(self, text: str) -> str:
         plain = text.isascii()
         if not plain:
-            text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
+            text = unicodedata.normalize("NFKC", text.translate(_BEFORE_NFKC))
         if self.lower:
             text = text.lower()
         text = text.translate(self._table)
@@ -56,8 +58,8 @@ class _Translation(dict):
     """str.translate's table, filled in as characters are met."""
 
     def __init__(self, keep_apostrophes: bool, drop_punctuation: bool) -> None:
-        super().__init__({ord("`"): "'" if keep_apostrophes else None})
-        self[ord("'")] = self[ord("`")]
+        super().__init__()
+        self._apostrophe = "'" if keep_apostrophes else None
         self._drop_punctuation = drop_punctuation
 
     def __missing__(self, code: int) -> int | str | None:
@@ -66,6 +68,8 @@ class _Translation(dict):
 
     def _translate(self, code: int) -> int | str | None:
         character = chr(code)
+        if character in _APOSTROPHES:
+            return self._apostrophe
         category = unicodedata.category(character)
         if category == "Cf":  # invisible: byte-order marks, soft hyphens, zero-width joiners
             return None

@@ -69,6 +69,8 @@ def open_for_reading(path: Path) -> h5py.File:
         # No chunk cache: a clip is one chunk and is read once an epoch.
         return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
     except OSError as error:
+        if "locking flag" in str(error):  # this process has it open already, as notebooks do
+            return h5py.File(path, "r")
         raise UserError(
             f"{path}: not a readable HDF5 file ({error}). It may be cut short or another kind of "
             "file; delete it and make it again."

@@ -196,8 +196,8 @@ def _cached_lengths(
     status = Path(file.filename).stat()
     made_from = np.array([status.st_size, status.st_mtime_ns, full_scale, *rows], np.float64)
     cache = Path(index_dir) / f"speech_commands_csr_{split}.npz"
-    # A cache that can't be read is no reason to stop: it is made again.
-    with contextlib.suppress(OSError, ValueError, KeyError, BadZipFile), np.load(cache) as stored:
+    unreadable = (OSError, EOFError, ValueError, KeyError, BadZipFile)  # then it is made again
+    with contextlib.suppress(*unreadable), np.load(cache) as stored:
         if np.array_equal(stored["made_from"], made_from):
             return stored["lengths"]
     lengths = _lengths(file, rows, full_scale)

@@ -21,8 +21,8 @@ class Framing(nn.Module):
     def __init__(self, sample_rate: int, window_ms: float, hop_ms: float) -> None:
         super().__init__()
         check_whole("sample_rate", sample_rate, 1_000, 384_000)
-        check_number("window_ms", window_ms, 1, 1_000)
         check_number("hop_ms", hop_ms, 1, 1_000)
+        check_number("window_ms", window_ms, 1, 1_000)
         self.sample_rate = sample_rate
         self.window_length = round(window_ms * sample_rate / 1000)  # samples
         self.hop_length = round(hop_ms * sample_rate / 1000)  # samples

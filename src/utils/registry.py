@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from src.utils.connections import check_url
 from src.utils.errors import UserError
@@ -56,15 +54,25 @@ def read_registry(path: str | Path) -> Registry:
     return Registry(models, content["default"])
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Plain values only, and no key twice: of two entries of one name, YAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            raise yaml.constructor.ConstructorError(None, None, "duplicate key", node.start_mark)
+        return mapping
+
+
 def _load(path: Path) -> Any:
     try:
-        return OmegaConf.to_container(OmegaConf.load(path))  # refuses keys that occur twice
+        return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
     except OSError as error:
         raise UserError(
             f"{path}: the registry can't be read ({error.strerror or error}); name another one "
             "with --registry FILE."
         ) from error
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a YAML file ({error}); mend or restore it.") from error
 
 

@@ -101,7 +101,8 @@ def test_a_name_that_could_leave_its_folder_is_refused(write, name):
         ("default: null\nmodels: {small: }", "model small: description, licence, .* missing"),
         ("default: null\ndefault: null\nmodels: {}", "not a YAML file .*duplicate key"),
         ("models: {", "not a YAML file"),
-        ("~: 1", "not a YAML file"),
+        ("{a: 1}: 1", "not a YAML file .*unhashable"),
+        ("!!python/object/apply:os.getcwd []", "not a YAML file"),
         ("just a word", "default, models missing"),
     ],
 )

@@ -1,5 +1,7 @@
 """A real HTTP server on 127.0.0.1 that misbehaves the way that a test asks for."""
 
+import hashlib
+import random
 import re
 import socket
 import struct
@@ -8,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+BODY = random.Random(0).randbytes(700_001)  # what the tests download
+SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
 @dataclass

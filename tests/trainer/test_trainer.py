@@ -33,14 +33,15 @@ def test_it_learns_to_read_tones_it_never_heard(trainer_of):
         schedule=OneCycle(),
         lr=0.006,
         batch_size=4,
-        n_epochs=18,
-        validate_every_epochs=18,
+        n_epochs=24,
+        validate_every_epochs=24,
+        monitor="cer",
         n_examples=3,
     )
     assert trainer.train() == 0
     summary = json.loads((trainer.run_dir / "summary.json").read_text())
-    assert summary["finished"] and summary["step"] == 288 == trainer.total_steps
-    assert trainer.progress.best < 0.25  # WER: a whole utterance is one word here
+    assert summary["finished"] and summary["step"] == 384 == trainer.total_steps
+    assert trainer.progress.best < 0.1
     logged = scalars(trainer.run_dir)
     names = {name for line in logged for name in line}
     for name in ("train/loss", "train/grad_norm", "train/data_wait", "validation/cer"):

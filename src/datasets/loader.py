@@ -92,7 +92,9 @@ def _collate_unless_error(items: Sequence[Any]) -> Batch | UserError:
 def _raise_errors(batches: Iterable[Batch | UserError]) -> Iterator[Batch]:
     for batch in batches:
         if isinstance(batch, UserError):
-            raise batch
+            # Raising `batch` itself would tie this frame, and so the workers, into a reference
+            # cycle; torch waits five seconds for each worker that the garbage collector ends.
+            raise UserError(str(batch))
         yield batch
 
 

@@ -1,6 +1,10 @@
 """Batches from real workers: padding, order, and errors in their own words."""
 
+import contextlib
+import gc
+import multiprocessing
 import os
+import traceback
 
 import numpy as np
 import pytest
@@ -88,8 +92,19 @@ def test_a_worker_s_complaint_arrives_in_its_own_words(n_workers):
 
 
 def test_a_bug_in_a_worker_keeps_its_traceback():
-    with pytest.raises(KeyError, match="Traceback"):
+    with pytest.raises(KeyError, match="Traceback") as error:
         list(loader(Counting(bug=7), n_workers=1))
+    traceback.clear_frames(error.tb)  # ends the worker now, not when garbage is collected
+
+
+def test_workers_end_with_the_last_reference_after_a_complaint_too():
+    before = set(multiprocessing.active_children())
+    gc.disable()  # torch waits five seconds for each worker that garbage collection must end
+    with contextlib.suppress(UserError):
+        list(loader(Counting(damaged=4), n_workers=2))
+    left = set(multiprocessing.active_children()) - before
+    gc.enable()
+    assert not left
 
 
 def test_starting_a_pass_leaves_the_global_random_numbers_alone():

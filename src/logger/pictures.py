@@ -33,6 +33,7 @@ def spectrogram_with_tokens(
     title: str = "",
     posteriors: np.ndarray | None = None,
     frame_s: float | None = None,
+    symbols: Sequence[str] | None = None,
 ) -> np.ndarray:
     """The features of one utterance over time, each decoded token above the moment it is heard.
 
@@ -46,6 +47,7 @@ def spectrogram_with_tokens(
             ("reference  left\\nheard      left").
         posteriors: (T_out, V) probabilities 0 … 1 of the emitted frames, blank in column 0.
         frame_s: seconds from one emitted frame to the next; needed with `posteriors`.
+        symbols: name of each column of `posteriors`, written at its peaks.
 
     Returns:
         (H, W, 3) uint8; H grows with the duration.
@@ -65,7 +67,7 @@ def spectrogram_with_tokens(
         here = [t for t in tokens if row == min(int(t[1] / duration_s * n_rows), n_rows - 1)]
         _draw_tokens(axes[0], here, span_s)
         if posteriors is not None:
-            _draw_posteriors(axes[1], posteriors, frame_s)
+            _draw_posteriors(axes[1], posteriors, frame_s, symbols)
             axes[0].tick_params(labelbottom=False)
         for panel in axes:
             panel.set_xlim(*span_s)
@@ -135,7 +137,7 @@ def _draw_tokens(axes: "Axes", tokens: Tokens, span_s: tuple[float, float]) -> N
     row_s = span_s[1] - span_s[0]
     # A character is some 0.7 of its font size wide; the axis fills the figure but its margins.
     points = (axes.figure.get_figwidth() - 0.8) * 72
-    shown = ["␣" if symbol == " " else symbol for symbol, _ in tokens]
+    shown = [_shown(symbol) for symbol, _ in tokens]
     n_characters = sum(len(symbol) + 0.5 for symbol in shown)
     font_size = min(10.0, points / (0.7 * max(n_characters, 1)))
     widths_s = [0.7 * font_size * (len(s) + 0.5) * row_s / points for s in shown]
@@ -177,20 +179,42 @@ def spread(
     return [left + width / 2 for left, width in zip(lefts, widths, strict=True)]
 
 
-def _draw_posteriors(axes: "Axes", posteriors: np.ndarray, frame_s: float) -> None:
+def _draw_posteriors(
+    axes: "Axes", posteriors: np.ndarray, frame_s: float, symbols: Sequence[str] | None
+) -> None:
     """Blank as a dotted line, every token that leads somewhere in a colour of its own."""
     from matplotlib import colormaps
 
     times_s = (np.arange(len(posteriors)) + 0.5) * frame_s
     axes.plot(times_s, posteriors[:, 0], color=QUIET, linewidth=1.0, linestyle=":")
-    leaders = set(posteriors.argmax(1).tolist()) - {0} if len(posteriors) else set()
-    for token in sorted(leaders):
-        colour = colormaps["tab10"](token % 10)
-        axes.plot(times_s, posteriors[:, token], color=colour, linewidth=1.4)
-        axes.fill_between(times_s, posteriors[:, token], color=colour, alpha=0.15, linewidth=0)
-    axes.set_ylim(0, 1.02)
+    for token, peaks in _peaks(posteriors).items():
+        colour, values = colormaps["tab10"](token % 10), posteriors[:, token]
+        axes.plot(times_s, values, color=colour, linewidth=1.4)
+        axes.fill_between(times_s, values, color=colour, alpha=0.15, linewidth=0)
+        for peak in peaks if symbols is not None else ():
+            place = {"ha": "center", "va": "bottom", "clip_on": True, "parse_math": False}
+            name = _shown(symbols[token])
+            axes.text(times_s[peak], values[peak] + 0.03, name, color=colour, fontsize=8, **place)
+    axes.set_ylim(0, 1.02 if symbols is None else 1.28)
+    axes.set_yticks([0, 0.5, 1])
     axes.set_ylabel("probability")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _peaks(posteriors: np.ndarray) -> dict[int, list[int]]:
+    """The frame of the maximum of every stretch in which one token, not the blank, leads."""
+    leaders = posteriors.argmax(1) if len(posteriors) else np.zeros(0, int)
+    peaks: dict[int, list[int]] = {}
+    for stretch in np.split(np.arange(len(leaders)), np.flatnonzero(np.diff(leaders)) + 1):
+        token = int(leaders[stretch[0]]) if len(stretch) else 0
+        if token != 0:
+            peak = int(stretch[posteriors[stretch, token].argmax()])
+            peaks.setdefault(token, []).append(peak)
+    return peaks
+
+
+def _shown(symbol: str) -> str:
+    return "␣" if symbol == " " else symbol
 
 
 def _set_title(figure: "Figure", title: str) -> None:

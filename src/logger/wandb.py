@@ -56,11 +56,8 @@ class WandB(Logger):
         if mode == "disabled":
             return
         self._wandb = _import_wandb()
-        if mode == "online" and not self._wandb.login(prompt=False):
-            raise UserError(
-                "logger.mode=online: no Weights & Biases key was found; run `wandb login` once, "
-                "set WANDB_API_KEY, or choose logger.mode=offline."
-            )
+        if mode == "online":
+            _find_key(self._wandb)
         run_dir = Path(run_dir)
         arguments = {
             "dir": run_dir,
@@ -122,6 +119,7 @@ class WandB(Logger):
                 " ".join(str(error).split())[:200],
                 arguments["dir"] / "wandb" / "offline-run-*",
             )
+            self._wandb.teardown()  # its helper process holds on to the id of the failed start
             return self._wandb.init(mode="offline", **arguments)
 
 
@@ -134,6 +132,20 @@ def _import_wandb() -> Any:
             "or choose logger=jsonl."
         ) from error
     return wandb
+
+
+def _find_key(wandb: Any) -> None:
+    """Make sure of a key without asking for one, and without asking the server about it."""
+    try:
+        # verify=True would stop the run here when the server can't be reached.
+        found, why = wandb.login(prompt=False, verify=False), "no key was found"
+    except Exception as error:
+        found, why = False, " ".join(str(error).split())[:200]
+    if not found:
+        raise UserError(
+            f"logger.mode=online: Weights & Biases can't log in ({why}); run `wandb login` once, "
+            "set WANDB_API_KEY, or choose logger.mode=offline."
+        )
 
 
 def _run_id(run_dir: Path) -> str:

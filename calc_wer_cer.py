@@ -17,6 +17,7 @@ Exit status: 0 all files scored; 1 some left out, named on stderr; 2 nothing to 
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     measures = [measure(pair, normalise) for pair in pairs]
     scores = summarise_all(measures, options.n_resamples)
     report = _json_report if options.json else _text_report
-    print(report(options, skipped, scores, worst(pairs, measures, options.worst), len(pairs)))
+    _print(report(options, skipped, scores, worst(pairs, measures, options.worst), len(pairs)))
     return 1 if skipped else 0
 
 
@@ -127,6 +128,13 @@ def _warn(skipped: list[Skipped]) -> None:
             print(f"left out: {file}: {reason}", file=sys.stderr)
         if len(files) > _NAMED:
             print(f"left out: {len(files) - _NAMED} more: {reason}", file=sys.stderr)
+
+
+def _print(report: str) -> None:
+    try:
+        print(report, flush=True)
+    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _nothing_to_score(skipped: list[Skipped], options: argparse.Namespace) -> UserError:

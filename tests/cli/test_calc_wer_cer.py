@@ -213,6 +213,15 @@ def test_text_that_the_terminal_cannot_write_is_still_reported(tmp_path):
     assert rb"ni\xf1o \ud800" in done.stdout
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(folder):
+    command = [sys.executable, "calc_wer_cer.py", "--dir_path", str(folder)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=REPOSITORY, **pipes) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 def test_it_starts_without_torch_and_without_what_it_does_not_need(folder):
     code = (
         "import sys, calc_wer_cer; status = calc_wer_cer.main(sys.argv[1:]); "

@@ -25,6 +25,18 @@ class AudioFiles(Dataset[Utterance]):
     """Recordings as utterances; a transcript is taken from the .txt file of the same stem.
 
     Ids are the paths below `input`, made safe as file names: `day1/a b.wav` → `day1_a_b`.
+
+    Args:
+        input: a file of any extension; a folder, searched with its subfolders; or a glob
+            ("**" means any subfolders). Of folders and globs only `audio.EXTENSIONS` count.
+        text: text object of the vocabulary, for targets; None leaves targets empty. A
+            transcript that it can't encode never keeps a recording from being read.
+        sample_rate: wanted rate in Hz.
+        resample: False refuses files of another rate.
+        min_duration_s, max_duration_s, limit, sort: see `select`.
+
+    Raises:
+        UserError: nothing found, or no recording can be used.
     """
 
     def __init__(
@@ -39,20 +51,6 @@ class AudioFiles(Dataset[Utterance]):
         limit: int | None = None,
         sort: str | None = None,
     ) -> None:
-        """Find the recordings and read their headers.
-
-        Args:
-            input: a file of any extension; a folder, searched with its subfolders; or a glob
-                ("**" means any subfolders). Of folders and globs only `audio.EXTENSIONS` count.
-            text: text object of the vocabulary, for targets; None leaves targets empty. A
-                transcript that it can't encode never keeps a recording from being read.
-            sample_rate: wanted rate in Hz.
-            resample: False refuses files of another rate.
-            min_duration_s, max_duration_s, limit, sort: see `select`.
-
-        Raises:
-            UserError: nothing found, or no recording can be used.
-        """
         paths = find_recordings(str(input))
         ids = unique_ids(_name(path, _base(paths, Path(input))) for path in paths)
         durations_s, rejections = _measure(paths, ids)

@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from src import audio
 from src.batch import Utterance
+from src.datasets.librispeech_download import download_missing
 from src.datasets.librispeech_index import LISTED_TWICE, load_index
 from src.datasets.librispeech_parts import OFFICIAL_URL, find_parts
 from src.datasets.packed import PackedStrings
@@ -19,7 +20,26 @@ SPEAKERS = ("all", "train", "validation")
 
 
 class LibriSpeech(Dataset[Utterance]):
-    """Utterances of one or several parts; ids are LibriSpeech's own, e.g. `103-1240-0000`."""
+    """Utterances of one or several parts; ids are LibriSpeech's own, e.g. `103-1240-0000`.
+
+    Parts are indexed once; later starts read the index.
+
+    Args:
+        root: the folder LibriSpeech, or the one around it.
+        parts: such as ["train-clean-100"]; any folder in the official layout will do.
+        text: text object of the vocabulary; None leaves targets empty.
+        speakers: "all"; or "train" or "validation", which share out the speakers.
+        validation_share: 0 … 1, about which share of the speakers is "validation".
+        index_dir: where indices are kept; None scans the parts at every start.
+        download, base_url, checksums: whether to fetch missing parts, where from, and what a
+            mirror's archives must hash to; see `download_missing`.
+        sample_rate: wanted rate in Hz.
+        resample: False refuses files of another rate.
+        min_duration_s, max_duration_s, max_text_length, limit, sort: see `select`.
+
+    Raises:
+        UserError: a part is missing, or no utterance can be used.
+    """
 
     def __init__(
         self,
@@ -41,29 +61,12 @@ class LibriSpeech(Dataset[Utterance]):
         limit: int | None = None,
         sort: str | None = None,
     ) -> None:
-        """Index the parts (once; later starts read the index) and keep the usable utterances.
-
-        Args:
-            root: the folder LibriSpeech, or the one around it.
-            parts: such as ["train-clean-100"]; any folder in the official layout will do.
-            text: text object of the vocabulary; None leaves targets empty.
-            speakers: "all"; or "train" or "validation", which share out the speakers.
-            validation_share: 0 … 1, about which share of the speakers is "validation".
-            index_dir: where indices are kept; None scans the parts at every start.
-            download: fetch missing parts from `base_url`; see `download_part`.
-            base_url, checksums: where from, and what a mirror's archives must hash to.
-            sample_rate: wanted rate in Hz.
-            resample: False refuses files of another rate.
-            min_duration_s, max_duration_s, max_text_length, limit, sort: see `select`.
-
-        Raises:
-            UserError: a part is missing, or no utterance can be used.
-        """
         parts = [parts] if isinstance(parts, str) else list(parts)
         _check(parts, speakers, validation_share)
-        folders = find_parts(Path(root), parts, download, base_url, checksums)
+        if download:
+            download_missing(Path(root), parts, base_url, checksums)
         rows = _Rows(speakers, validation_share)
-        for folder in folders:
+        for folder in find_parts(Path(root), parts):
             rows.add_part(folder, index_dir)
         chosen = "" if speakers == "all" else f" ({speakers} speakers)"
         kept = select(

@@ -9,23 +9,29 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from src.datasets.librispeech_parts import ARCHIVES, OFFICIAL_URL, did_you_mean
+from src.datasets.librispeech_parts import (
+    ARCHIVES,
+    OFFICIAL_URL,
+    did_you_mean,
+    home_of_parts,
+    missing_parts,
+)
 from src.utils.download import fetch
 from src.utils.errors import UserError
 
 
-def download_part(
-    part: str,
-    home: Path,
+def download_missing(
+    root: Path,
+    parts: Sequence[str],
     base_url: str | Sequence[str] = OFFICIAL_URL,
     checksums: Mapping[str, str] | None = None,
 ) -> None:
-    """Fetch PART.tar.gz, verify it and unpack it as `home`/PART, whole or not at all.
+    """Fetch, verify and unpack those parts that are not there, each whole or not at all.
 
-    A fetch that was cut off continues where it stopped. The archive is removed once unpacked.
+    A fetch that was cut off continues where it stopped. Archives are removed once unpacked.
 
     Args:
-        home: folder that holds the parts.
+        root: the folder LibriSpeech, or the one around it.
         base_url: folder on a server, or several (mirrors, tried in turn).
         checksums: part → SHA-256 of its archive, where a mirror's differs from the official.
 
@@ -33,18 +39,23 @@ def download_part(
         UserError: an unknown part, no way to get the archive, a wrong checksum, a damaged
             archive, or no room on the disk.
     """
-    known = {name: digest for name, (_, digest) in ARCHIVES.items()} | dict(checksums or {})
+    bases = [base_url] if isinstance(base_url, str) else list(base_url)
+    for part in missing_parts(root, parts):
+        archive = home_of_parts(root) / f"{part}.tar.gz"
+        urls = [f"{base.rstrip('/')}/{archive.name}" for base in bases]
+        fetch(urls, archive, sha256=_checksum(part, checksums or {}))
+        unpack(archive, part, archive.parent)
+        archive.unlink()
+
+
+def _checksum(part: str, given: Mapping[str, str]) -> str:
+    known = {name: digest for name, (_, digest) in ARCHIVES.items()} | dict(given)
     if part not in known:
         raise UserError(
             f"{part}: not a part of LibriSpeech that could be downloaded{did_you_mean(part)} "
             f"There are {', '.join(known)}; for a mirror's own parts give dataset.checksums."
         )
-    bases = [base_url] if isinstance(base_url, str) else list(base_url)
-    archive = home / f"{part}.tar.gz"
-    urls = [f"{base.rstrip('/')}/{archive.name}" for base in bases]
-    fetch(urls, archive, sha256=known[part])
-    unpack(archive, part, home)
-    archive.unlink()
+    return known[part]
 
 
 def unpack(archive: Path, part: str, home: Path) -> None:

@@ -2,7 +2,7 @@
 
 import difflib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from src.utils.errors import UserError
@@ -22,30 +22,27 @@ ARCHIVES = {
 }
 
 
-def find_parts(
-    root: Path,
-    parts: Sequence[str],
-    download: bool = False,
-    base_url: str | Sequence[str] = OFFICIAL_URL,
-    checksums: Mapping[str, str] | None = None,
-) -> list[Path]:
+def find_parts(root: Path, parts: Sequence[str]) -> list[Path]:
     """The folder of each part: `root`/PART or `root`/LibriSpeech/PART.
 
-    Args:
-        download: fetch missing parts into `root`/LibriSpeech if there is such a folder, else
-            into `root`; see `download_part` for the other arguments.
-
     Raises:
-        UserError: a part is missing and `download` is off (says how to get it), or failed.
+        UserError: a part is missing; the message tells how to get it.
     """
-    missing = [part for part in parts if _find(root, part) is None]
-    if missing and not download:
+    missing = missing_parts(root, parts)
+    if missing:
         raise _absent(root, missing)
-    for part in missing:
-        from src.datasets.librispeech_download import download_part
-
-        download_part(part, _home(root), base_url, checksums)
     return [_find(root, part) for part in parts]
+
+
+def missing_parts(root: Path, parts: Sequence[str]) -> list[str]:
+    """Those of `parts` that are not there."""
+    return [part for part in parts if _find(root, part) is None]
+
+
+def home_of_parts(root: Path) -> Path:
+    """The folder that new parts belong in: `root`/LibriSpeech where it exists, else `root`."""
+    nested = root / "LibriSpeech"
+    return nested if nested.is_dir() else root
 
 
 def did_you_mean(part: str) -> str:
@@ -54,18 +51,13 @@ def did_you_mean(part: str) -> str:
     return f"; did you mean {close[0]}?" if close else "."
 
 
-def _home(root: Path) -> Path:
-    nested = root / "LibriSpeech"
-    return nested if nested.is_dir() else root
-
-
 def _find(root: Path, part: str) -> Path | None:
     candidates = (root / part, root / "LibriSpeech" / part)
     return next((folder for folder in candidates if folder.is_dir()), None)
 
 
 def _absent(root: Path, missing: list[str]) -> UserError:
-    home = _home(root)
+    home = home_of_parts(root)
     there = sorted(folder.name for folder in home.glob("[!.]*/"))
     found = f"there are {', '.join(there)}" if there else "there are no parts at all"
     where = f"LibriSpeech {', '.join(missing)}: not in {home.resolve()} ({found})."

@@ -2,7 +2,6 @@
 
 import difflib
 import functools
-import logging
 import os
 import re
 import sys

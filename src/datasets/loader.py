@@ -1,6 +1,6 @@
 """Utterances side by side as batches, and the workers that read them."""
 
-import os
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -100,10 +100,11 @@ def _raise_errors(batches: Iterable[Batch | UserError]) -> Iterator[Batch]:
 
 def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
-    # Ctrl-C and a scheduler's SIGTERM go to the whole process group. Workers leave the group,
-    # so the trainer can finish its step and save; they end by themselves when it is gone.
-    if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)
+    # Ctrl-C reaches the whole process group, a scheduler's SIGTERM every process of the job. The
+    # first is the trainer's to answer, who wants to finish its step and save; workers end by
+    # themselves when it is gone. A second SIGTERM ends a worker that doesn't.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
 
 
 def _pad(rows: Sequence[Tensor], dtype: torch.dtype) -> Tensor:

@@ -86,18 +86,21 @@ def test_a_missing_corpus_tells_the_command_that_fetches_it(tmp_path):
 
 def test_resume_continues_where_a_signal_stopped_the_run(commands_h5, tmp_path):
     run_dir = tmp_path / "run"
-    command = small(commands_h5, run_dir, "trainer.n_epochs=400", "loader.batch_size=16")
+    command = small(
+        commands_h5, run_dir, "trainer.n_epochs=400", "loader.batch_size=16", "loader.n_workers=1"
+    )
     with subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,  # a group of its own, as a terminal or a scheduler gives it
     ) as process:
         log = run_dir / "log.jsonl"
         while process.poll() is None and not (log.exists() and "train/loss" in log.read_text()):
             time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGTERM)
         errors = process.stderr.read().decode()
     assert process.returncode == 128 + signal.SIGTERM, errors
     stopped_at = load_checkpoint(run_dir / "checkpoints/last.pt")["step"]

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import signal
 import traceback
 
 import numpy as np
@@ -116,19 +117,28 @@ def test_starting_a_pass_leaves_the_global_random_numbers_alone():
 
 
 class Whoami(Counting):
-    """Tells the process group and the number of threads of the process that reads."""
+    """Tells the number of threads and the process that reads."""
 
     def __getitem__(self, index: int) -> Utterance:
-        facts = np.array([os.getpgid(0), os.getpid(), torch.get_num_threads()], np.int64)
-        return Utterance(f"u{index}", np.zeros(1, np.float32), tokens=tuple(facts.tolist()))
+        facts = (torch.get_num_threads(), os.getpid())
+        return Utterance(f"u{index}", np.zeros(1, np.float32), tokens=facts)
 
 
-@pytest.mark.skipif(not hasattr(os, "getpgid"), reason="process groups are POSIX")
-def test_workers_use_one_thread_and_leave_the_terminal_s_process_group():
+def test_each_worker_computes_in_one_thread():
     for batch in loader(Whoami(), n_workers=2):
-        for group, process, n_threads in batch.tokens.tolist():
-            assert (group, n_threads) == (process, 1)
-            assert group != os.getpgid(0)
+        assert batch.tokens[:, 0].tolist() == [1] * len(batch)
+
+
+def test_workers_read_on_when_the_whole_job_is_told_to_stop():
+    batches = Batches(Counting.durations_s, 1, shuffle=False)
+    reading = iter(make_loader(Whoami(), batches, n_workers=2, prefetch=1))
+    first = [next(reading) for _ in range(2)]
+    workers = {int(batch.tokens[0, 1]) for batch in first}
+    assert len(workers - {os.getpid()}) == 2
+    for worker in workers:
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+            os.kill(worker, number)
+    assert [batch.ids for batch in reading] == [[f"u{i}"] for i in range(2, 8)]
 
 
 def test_pinned_batches_are_batches():

@@ -21,7 +21,8 @@ def check_share(name: str, value: float) -> None:
 
 def check_channels(name: str, channels: Sequence[int], n: int) -> None:
     """Raise UserError unless `channels` are `n` whole numbers from 1 on."""
-    if isinstance(channels, str | int) or len(channels) != n:
+    several = isinstance(channels, Sequence) and not isinstance(channels, str)
+    if not several or len(channels) != n:
         raise UserError(f"{name}={channels}: expected {n} numbers, one for each convolution.")
     for i, n_channels in enumerate(channels):
         check_whole(f"{name}[{i}]", n_channels, 1, 8192)

@@ -61,10 +61,11 @@ def spectrogram_with_tokens(
     figure = new_figure(width, n_rows * (sum(heights) + 0.6) + 0.9)
     panels = figure.subplots(n_rows * len(heights), height_ratios=heights * n_rows, squeeze=False)
     contrast = _contrast(features)
+    inside = [(symbol, min(time_s, duration_s)) for symbol, time_s in tokens]
     for row, axes in enumerate(panels.reshape(n_rows, len(heights))):
         span_s = (duration_s * row / n_rows, duration_s * (row + 1) / n_rows)
         _draw_features(axes[0], features, hop_s, contrast)
-        here = [t for t in tokens if row == min(int(t[1] / duration_s * n_rows), n_rows - 1)]
+        here = [t for t in inside if row == min(int(t[1] / duration_s * n_rows), n_rows - 1)]
         _draw_tokens(axes[0], here, span_s)
         if posteriors is not None:
             _draw_posteriors(axes[1], posteriors, frame_s, symbols)
@@ -121,7 +122,7 @@ def _draw_features(
         features.T,
         origin="lower",
         aspect="auto",
-        extent=(0.0, len(features) * hop_s, 0.0, float(features.shape[1])),
+        extent=(0.0, max(len(features), 1) * hop_s, 0.0, float(features.shape[1])),
         cmap="magma",
         vmin=contrast[0],
         vmax=contrast[1],

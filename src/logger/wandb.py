@@ -99,6 +99,7 @@ class WandB(Logger):
             self._send(step, {name: self._wandb.Html(f"<pre>{html.escape(text)}</pre>")})
 
     def close(self) -> None:
+        """Offline, W&B's helper process may write on for a moment, until this process ends."""
         if self._run:
             self._run.finish()
             self._run = None

@@ -1,0 +1,135 @@
+"""log.jsonl: what was logged can be read back, whatever ended the run."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src.logger import JSONL, read_log
+from src.utils.errors import UserError
+from tests.conftest import REPOSITORY
+
+
+def events(run_dir) -> list[dict]:
+    return [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+
+
+def test_each_call_is_one_line_with_its_step_and_time(tmp_path):
+    log = JSONL(tmp_path / "run")
+    log.scalars(10, {"train/loss": 1.5, "train/grad_norm": 3})
+    log.table(20, "validation/examples", ["id", "wer"], [["a", 0.25], ["b", None]])
+    log.text(30, "note", "schön\nzwei Zeilen")
+    scalars, table, text = events(tmp_path / "run")
+    assert (scalars["train/loss"], scalars["train/grad_norm"]) == (1.5, 3)
+    assert (table["columns"], table["rows"]) == (["id", "wer"], [["a", 0.25], ["b", None]])
+    assert (text["text"], text["value"]) == ("note", "schön\nzwei Zeilen")
+    assert [e["step"] for e in (scalars, table, text)] == [10, 20, 30]
+    assert scalars["time"] <= table["time"] <= text["time"]
+
+
+def test_numbers_of_numpy_and_torch_become_plain_ones(tmp_path):
+    log = JSONL(tmp_path)
+    log.scalars(1, {"a": np.float32(0.5), "b": torch.tensor(2), "c": np.int64(3), "d": True})
+    assert {name: events(tmp_path)[0][name] for name in "abcd"} == {
+        "a": 0.5,
+        "b": 2,
+        "c": 3,
+        "d": 1,
+    }
+
+
+def test_numbers_that_json_lacks_stay_readable_by_float(tmp_path):
+    values = {"a": float("nan"), "b": float("inf"), "c": -np.float32("inf")}
+    JSONL(tmp_path).scalars(1, values)
+    line = (tmp_path / "log.jsonl").read_text()
+    [event] = [json.loads(line, parse_constant=pytest.fail)]
+    assert np.isnan(float(event["a"]))
+    assert (float(event["b"]), float(event["c"])) == (np.inf, -np.inf)
+
+
+def test_a_picture_becomes_a_file_that_the_log_names(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    JSONL(tmp_path).image(12, "validation/spectrogram of ü", rgb)
+    [event] = events(tmp_path)
+    assert event["image"] == "validation/spectrogram of ü"
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / event["path"])), rgb)
+
+
+def test_a_second_opening_goes_on_where_the_first_stopped(tmp_path):
+    for step in (1, 2):
+        log = JSONL(tmp_path)
+        log.scalars(step, {"train/loss": 1.0})
+        log.close()
+        log.close()
+    assert [e["step"] for e in events(tmp_path)] == [1, 2]
+
+
+def test_a_half_written_last_line_is_removed_at_the_next_opening(tmp_path):
+    JSONL(tmp_path).scalars(1, {"train/loss": 1.0})
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 2, "train/lo')
+    JSONL(tmp_path).scalars(3, {"train/loss": 0.5})
+    assert [e["step"] for e in events(tmp_path)] == [1, 3]
+
+
+def test_resuming_forgets_the_steps_after_the_checkpoint(tmp_path):
+    log = JSONL(tmp_path)
+    for step in (1, 2, 3, 4):
+        log.scalars(step, {"train/loss": 1 / step})
+    log.rewind(2)
+    log.scalars(3, {"train/loss": 9.0})
+    assert [(e["step"], e["train/loss"]) for e in events(tmp_path)] == [(1, 1.0), (2, 0.5), (3, 9)]
+
+
+def test_nothing_is_lost_when_the_process_is_killed(tmp_path):
+    program = """
+import os, signal
+from src.logger import JSONL
+log = JSONL(os.environ["RUN_DIR"])
+for step in range(100):
+    log.scalars(step, {"train/loss": 1.0})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    environment = os.environ | {"RUN_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, env=environment)
+    assert done.returncode == -signal.SIGKILL
+    assert [e["step"] for e in read_log(tmp_path / "log.jsonl")] == list(range(100))
+
+
+def test_lines_that_are_no_events_are_counted_and_skipped(tmp_path, caplog):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"step": 1}\n\x00\x00\n[1]\n{"no": 1}\n{"step": "1"}\n{"step": 2}\n{"st')
+    assert [e["step"] for e in read_log(path)] == [1, 2]
+    assert "skipped 5 lines" in caplog.text
+
+
+def test_a_missing_log_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"log\.jsonl: could not be read \(No such file"):
+        list(read_log(tmp_path / "log.jsonl"))
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_whole_lines(tmp_path):
+    log = JSONL(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(UserError, match=r"could not be written \(File too large\).*resume"):
+            for step in range(100):
+                log.scalars(step, {"train/loss": 1.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    steps = [e["step"] for e in events(tmp_path)]  # json.loads would refuse a half line
+    assert len(steps) > 10 and steps == list(range(len(steps)))
+
+
+def test_a_run_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "run").write_text("in the way")
+    with pytest.raises(UserError, match=r"log\.jsonl: could not be written"):
+        JSONL(tmp_path / "run")

@@ -11,6 +11,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from src.utils.errors import UserError
 from src.utils.files import atomic_write, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -53,10 +54,16 @@ def _set_earlier_aside(run_dir: Path) -> None:
     while (run_dir / "earlier" / str(n)).exists():
         n += 1
     folder = run_dir / "earlier" / str(n)
-    folder.mkdir(parents=True)
-    for name in FILES:
-        if (run_dir / name).exists():
-            os.replace(run_dir / name, folder / name)
+    try:
+        folder.mkdir(parents=True)
+        for name in FILES:
+            if (run_dir / name).exists():
+                (run_dir / name).replace(folder / name)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: could not be written ({error.strerror or error}). It is to keep the config "
+            "of the run's earlier start; make room for it or choose another run folder."
+        ) from error
 
 
 def _git_commit(repository: Path) -> str:

@@ -69,7 +69,6 @@ def frames_needed(tokens: Tensor, token_lengths: Tensor) -> Tensor:
         tokens: (B, S) int64, padded with anything.
         token_lengths: (B,) int64.
     """
-    repeats = (tokens[:, 1:] == tokens[:, :-1]) & ~padding_mask(token_lengths, tokens.shape[1])[
-        :, 1:
-    ]
+    valid = ~padding_mask(token_lengths, tokens.shape[1])
+    repeats = (tokens[:, 1:] == tokens[:, :-1]) & valid[:, 1:]
     return token_lengths + repeats.sum(1)

@@ -8,8 +8,8 @@ from tqdm import tqdm
 from src.logger.base import Logger
 from src.utils.tables import percent, table
 
-# val/wer, wer_beam, data_wait_share are fractions; audio_s_per_s and learning_rate are not.
-_RATE = re.compile(r"(^|_)(wer|cer|share)(_|$)|^per(_|$)|_per$|error_rate")
+# wer, wer_beam, word_error, data_wait are fractions; audio_s_per_s and learning_rate are not.
+_RATE = re.compile(r"(^|_)(wer|cer|data_wait)(_|$)|^per(_|$)|_per$|_error$|error_rate")
 
 
 class Console(Logger):

@@ -1,6 +1,7 @@
 """The reader of packed Speech Commands gives back what was packed, whoever reads."""
 
 import multiprocessing
+import os
 import pickle
 import shutil
 
@@ -137,6 +138,7 @@ def test_a_forked_child_does_not_disturb_its_parent(packed):
 
 def read_all(dataset: SpeechCommands) -> None:
     assert [len(u.waveform) for u in dataset] == list(np.rint(dataset.durations_s * SECOND))
+    assert dataset._data._pid == os.getpid()  # through a handle of its own, not the parent's
 
 
 def test_a_dataset_survives_pickling_with_its_file_open(packed):

@@ -13,6 +13,7 @@ def test_scalars_are_one_line_and_rates_are_percent(capsys):
             "validation/wer": 0.123,
             "validation/per_greedy": 0.05,
             "train/audio_s_per_s": 312.6,
+            "train/data_wait": 0.02,
             "train/learning_rate": 3e-4,
             "train/n_impossible": 2,
             "train/grad_norm": float("nan"),
@@ -20,8 +21,8 @@ def test_scalars_are_one_line_and_rates_are_percent(capsys):
     )
     assert capsys.readouterr().out == (
         "step 1,200  train/loss 1.235  validation/wer 12.3 %  validation/per_greedy 5.0 %  "
-        "train/audio_s_per_s 312.6  train/learning_rate 0.0003  train/n_impossible 2  "
-        "train/grad_norm nan\n"
+        "train/audio_s_per_s 312.6  train/data_wait 2.0 %  train/learning_rate 0.0003  "
+        "train/n_impossible 2  train/grad_norm nan\n"
     )
 
 

@@ -103,8 +103,12 @@ def test_pre_commit_formats_with_the_same_ruff_as_everybody():
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    # Not as a part of the `make test` that runs this.
+    inherited = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+    environment = {name: value for name, value in os.environ.items() if name not in inherited}
+    command = ["make", *arguments]
     return subprocess.run(
-        ["make", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
 
 

@@ -7,24 +7,38 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from src.cli import hydra_entry
+from src.utils.errors import UserError
 
 logger = logging.getLogger("train")
 
-OmegaConf.register_new_resolver("run_folder", lambda resume, run_dir: resume or run_dir)
+
+def run_folder(resume: str | None, run_dir: str) -> str:
+    """Where the run writes: into the folder it continues, else into a new one."""
+    if resume and not Path(str(resume), "checkpoints/last.pt").is_file():
+        raise UserError(
+            f"resume={resume}: no checkpoints/last.pt in there. Name the folder of an earlier run "
+            "(ls -d saved/*/*), or leave resume out to start a new one."
+        )
+    return resume or run_dir
+
+
+OmegaConf.register_new_resolver("run_folder", run_folder)
 
 
 @hydra_entry("quickstart")
 def main(config: DictConfig) -> int:
     """Compose the config, build the parts, train; the exit status tells how it ended."""
     # Imported late: --help and a misspelt key need not wait for PyTorch.
-    from src.build import build, build_trainer, plain
+    from src.build import build, build_trainer, check_keys, plain
     from src.logger import save_png, standard_loggers, training_curves
     from src.utils.provenance import record
     from src.utils.seeding import seed_everything
 
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     resolved = plain(config)
-    seed_everything(resolved["seed"], deterministic=resolved["deterministic"])
+    chance = {key: resolved[key] for key in ("seed", "deterministic")}
+    check_keys(seed_everything, chance, parts=set(), where="")
+    seed_everything(**chance)
     record(run_dir, OmegaConf.to_yaml(config, resolve=True))
     extra = build(resolved["logger"], "logger", run_dir=run_dir)
     log = standard_loggers(run_dir, extra)

@@ -57,8 +57,11 @@ def explain(error: BaseException) -> str | None:
     from hydra.errors import HydraException, MissingConfigException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
-    if isinstance(error, UserError):
-        return str(error)
+    chain = error
+    while chain is not None:  # one of ours may come wrapped, from an interpolation say
+        if isinstance(chain, UserError):
+            return str(chain)
+        chain = chain.__cause__
     if isinstance(error, OverrideParseException):
         return (
             f"{error.override}: expected key=value, or group=choice; put quotes around a value "

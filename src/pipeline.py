@@ -11,7 +11,7 @@ from src.batch import Batch, Emissions, Hypothesis
 from src.predictions import Prediction
 from src.recognizer import Recognizer
 from src.utils.devices import autocast
-from src.utils.files import write_json
+from src.utils.files import inside, write_json
 
 
 class Transcriber:
@@ -57,7 +57,8 @@ class Transcriber:
         predictions = []
         for batch in tqdm(batches, desc=f"reading {folder.name}", unit="batch", disable=None):
             for prediction in self.transcribe(batch):
-                write_json(folder / f"{prediction.id}.json", prediction.to_dict(), sync=False)
+                path = inside(folder, f"{prediction.id}.json")
+                write_json(path, prediction.to_dict(), sync=False)
                 predictions.append(prediction)
         return predictions
 
@@ -87,7 +88,9 @@ class Transcriber:
                 frame_s=self.recognizer.frame_s,
                 duration_s=seconds[i],
                 target=(batch.targets[i] or None) if batch.targets else None,
-                word=(batch.transcripts[i] or None) if batch.transcripts else None,
+                word=self.text.normalise(batch.transcripts[i]) or None
+                if batch.transcripts
+                else None,
                 read_word=words[i][0],
                 word_posterior=words[i][1],
             )

@@ -2,7 +2,7 @@
 
 from src.build.inference import build_inference, load_recognizer
 from src.build.parts import build_recognizer, build_text, build_transcriber
-from src.build.targets import build, plain
+from src.build.targets import build, check_keys, plain
 from src.build.training import build_trainer
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "build_text",
     "build_trainer",
     "build_transcriber",
+    "check_keys",
     "load_recognizer",
     "plain",
 ]

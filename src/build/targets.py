@@ -7,7 +7,9 @@ of the config may only name what one room exports in `__all__`, and an optimizer
 import difflib
 import importlib
 import inspect
+import typing
 from collections.abc import Iterable, Mapping
+from types import NoneType, UnionType
 from typing import Any
 
 import torch
@@ -29,6 +31,13 @@ OPTIMIZERS = {
     "torch.optim.AdamW": torch.optim.AdamW,
     "torch.optim.Adam": torch.optim.Adam,
     "torch.optim.SGD": torch.optim.SGD,
+}
+PLAIN_TYPES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    NoneType: "null",
 }
 
 
@@ -85,19 +94,49 @@ def find_target(name: str, where: str) -> Any:
 
 
 def check_keys(target: Any, given: Mapping[str, Any], parts: set[str], where: str) -> None:
-    """Refuse keys that `target` doesn't take, and name those it needs and lacks."""
+    """Refuse keys that `target` doesn't take, values of another type, and name what it lacks.
+
+    Args:
+        given: keys of the config and parts from elsewhere.
+        parts: names of those parts.
+        where: the config key of the node; "" for the config itself.
+    """
     parameters = inspect.signature(target).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = [name for name in parameters if name not in parts]
     for key in given:
-        if key not in parameters:
+        if key not in parameters and not takes_any:
             raise UserError(
-                f"{where}.{key}: {target.__name__} has no such key{nearest(key, known)}"
+                f"{_full(where, key)}: {target.__name__} has no such key{nearest(key, known)}"
             )
-    missing = [n for n, p in parameters.items() if p.default is p.empty and n not in given]
+    _check_types(target, {k: v for k, v in given.items() if k not in parts}, where)
+    named = (p for p in parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+    missing = [p.name for p in named if p.default is p.empty and p.name not in given]
     if missing:
         raise UserError(f"{where}: {target.__name__} also needs {', '.join(missing)}.")
+
+
+def _check_types(target: Any, values: Mapping[str, Any], where: str) -> None:
+    """Hold plain values against the annotations of `target`; other annotations are its own."""
+    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    for key, value in values.items():
+        allowed = _members(hints.get(key)) - {torch.Tensor}
+        if not allowed <= set(PLAIN_TYPES) or type(value) in allowed:
+            continue
+        if isinstance(value, int) and not isinstance(value, bool) and float in allowed:
+            continue
+        expected = " or ".join(PLAIN_TYPES[kind] for kind in PLAIN_TYPES if kind in allowed)
+        raise UserError(f"{_full(where, key)}={value}: expected {expected}.")
+
+
+def _full(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _members(hint: Any) -> set[Any]:
+    """The types of a union, or the one type that an annotation is."""
+    is_union = typing.get_origin(hint) in (typing.Union, UnionType)
+    return set(typing.get_args(hint)) if is_union else {hint}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

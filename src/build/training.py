@@ -21,6 +21,8 @@ from src.trainer import (
 )
 from src.utils.devices import pick_device
 
+BUILT = {"dataset", "batches", "pin_memory"}  # what make_loader gets from here, not from a config
+
 
 def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     """Everything a training run needs, from a resolved config."""
@@ -32,8 +34,8 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     recognizer = build_recognizer(config, text)
     description = describe(config, text)
     if config["init_from"]:
-        state = load_checkpoint(config["init_from"])
-        load_weights(recognizer, state, description, config["init_from"])
+        path = str(config["init_from"])
+        load_weights(recognizer, load_checkpoint(path), description, path)
     recognizer.to(device)
     loss = CTC(deterministic=config["deterministic"])
     stepper = Stepper(
@@ -71,15 +73,18 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
 def build_loaders(config: Mapping[str, Any], text: Any, device: torch.device) -> Iterator:
     """Training loader (bucketed, shuffled, seekable), then validation loader (by length)."""
     keys = dict(config["loader"])
-    n_workers, prefetch = keys.pop("n_workers"), keys.pop("prefetch")
-    pin = device.type == "cuda"
+    reading = {key: keys.pop(key) for key in ("n_workers", "prefetch")}
+    pinned = {"pin_memory": device.type == "cuda"}
+    ours = {"durations_s": None, "shuffle": True, "seed": config["seed"]}
+    check_keys(Batches, keys | ours, set(ours), "loader")
+    check_keys(make_loader, reading | {"dataset": None, "batches": None}, BUILT, "loader")
     for part in ("train", "validation"):
         dataset = build(config["dataset"][part], f"dataset.{part}", text=text)
         if part == "train":
             batches = Batches(dataset.durations_s, seed=config["seed"], shuffle=True, **keys)
         else:
             batches = Batches(dataset.durations_s, batch_size=keys["batch_size"], shuffle=False)
-        yield make_loader(dataset, batches, n_workers=n_workers, prefetch=prefetch, pin_memory=pin)
+        yield make_loader(dataset, batches, **reading, **pinned)
 
 
 def build_optimizer(config: Mapping[str, Any], recognizer) -> torch.optim.Optimizer:

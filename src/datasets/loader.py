@@ -1,6 +1,8 @@
 """Utterances side by side as batches, and the workers that read them."""
 
+import atexit
 import signal
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -43,7 +45,7 @@ def make_loader(
 
     A `UserError` of the dataset reaches the caller with its own words, workers or not.
     """
-    return _Loader(
+    loader = _Loader(
         _ErrorsAsValues(dataset),
         batch_sampler=batches,
         collate_fn=_collate_unless_error,
@@ -56,12 +58,25 @@ def make_loader(
         # shift the dropout of a resumed run against that of an uninterrupted one.
         generator=torch.Generator(),
     )
+    atexit.register(_close, weakref.ref(loader))
+    return loader
 
 
 class _Loader(DataLoader):
     def __iter__(self) -> Iterator[Batch]:
         # Workers start here, not at the first `next`, so they read while the caller prepares.
         return _raise_errors(super().__iter__())
+
+
+def _close(reference: weakref.ref) -> None:
+    """End the workers in an orderly way when the process ends with an error still in flight.
+
+    The traceback keeps the loader alive then, and Python would send each worker one SIGTERM,
+    which it leaves to the trainer, and wait for it forever.
+    """
+    loader = reference()
+    if loader is not None and loader._iterator is not None:
+        loader._iterator._shutdown_workers()
 
 
 class _ErrorsAsValues(Dataset):

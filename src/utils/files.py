@@ -61,6 +61,18 @@ def write_json(path: str | Path, value: Any, *, sync: bool = True) -> None:
         file.write("\n")
 
 
+def inside(folder: str | Path, name: str) -> Path:
+    """`folder` / `name`, for a name that came from elsewhere.
+
+    Raises:
+        UserError: the name leads out of the folder.
+    """
+    path = Path(folder, name)
+    if not path.resolve().is_relative_to(Path(folder).resolve()):
+        raise UserError(f"{name}: leads out of {folder}; rename the utterance or file.")
+    return path
+
+
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file, read in pieces."""
     with Path(path).open("rb") as file:

@@ -5,7 +5,10 @@ import gc
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import traceback
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +142,24 @@ def test_workers_read_on_when_the_whole_job_is_told_to_stop():
         for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
             os.kill(worker, number)
     assert [batch.ids for batch in reading] == [[f"u{i}"] for i in range(2, 8)]
+
+
+def test_a_process_that_fails_while_workers_read_ends_at_once():
+    code = (
+        "import numpy as np\n"
+        "from tests.datasets.test_loader import Counting, loader\n"
+        "def fail():\n"
+        "    batches = loader(Counting(), n_workers=2)\n"
+        "    for batch in batches:\n"
+        "        raise ValueError('no front end')\n"
+        "fail()\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    # Hangs for ever, rather than failing, if workers are left behind.
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1 and "no front end" in run.stderr
 
 
 def test_pinned_batches_are_batches():

@@ -1,32 +1,44 @@
 """Read speech with a trained checkpoint: python inference.py -cn=inference (--help teaches)."""
 
+import itertools
 import os
+import sys
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from src.cli import hydra_entry
+from src.utils.errors import UserError
+
+N_NAMED = 20  # unreadable recordings are named up to here, then counted
 
 
 @hydra_entry("inference")
 def main(config: DictConfig) -> int:
-    """Checkpoint + speech → predictions, pictures and the closing table of rates."""
+    """Checkpoint + speech → predictions, pictures and the closing table of rates.
+
+    A recording that can't be read costs no other its prediction: it is named at the end, and
+    the exit status is 1.
+    """
     # Imported late: --help and a misspelt key need not wait for PyTorch.
     from src.build import build_inference, plain
     from src.predictions import closing_table
 
     resolved = plain(config)
-    corpus = HydraConfig.get().runtime.choices["dataset"]
-    transcriber, dataset, loader, name = build_inference(resolved, corpus)
-    folder = Path(resolved["output"]) / name
-    predictions = transcriber.transcribe_all(loader, folder)
-    first = [dataset[i] for i in range(min(resolved["n_pictures"], len(dataset)))]
-    draw(transcriber, first, folder / "pictures")
-    print(f"\n{name}: {len(predictions):,} utterances, read by {resolved['checkpoint']}")
-    print(closing_table(predictions))
-    print(f"\nPredictions: {folder}{os.sep}*.json   Pictures: {folder / 'pictures'}")
-    print(f"The worst ones: python calc_wer_cer.py --dir_path {folder} --worst 10")
+    job = build_inference(resolved, HydraConfig.get().runtime.choices["dataset"])
+    folder = Path(str(resolved["output"])) / job.name
+    predictions = job.transcriber.transcribe_all(job.loader, folder)
+    if predictions:
+        print(f"\n{job.name}: {len(predictions):,} utterances, read by {resolved['checkpoint']}")
+        print(closing_table(predictions))
+        read = {prediction.id for prediction in predictions}
+        rows = (row for row, name in enumerate(job.dataset.ids) if name in read)
+        shown = [job.dataset[row] for row in itertools.islice(rows, resolved["n_pictures"])]
+        draw(job.transcriber, shown, folder / "pictures")
+        print(f"\nPredictions: {folder}{os.sep}*.json   Pictures: {folder / 'pictures'}")
+        print(f"The worst ones: python calc_wer_cer.py --dir_path {folder} --worst 10", flush=True)
+    tell_unreadable(job.unreadable, len(predictions))
     return 0
 
 
@@ -42,6 +54,27 @@ def draw(transcriber, utterances: list, folder: Path) -> None:
         prediction = transcriber.predict(emissions, batch)[0]
         picture = draw_prediction(prediction, batch, emissions, transcriber.recognizer)
         save_png(picture, folder / f"{utterance.id}.png")
+
+
+def tell_unreadable(unreadable: dict[str, str], n_read: int) -> None:
+    """Name the recordings that could not be read, each with its reason.
+
+    Raises:
+        UserError: there are any.
+    """
+    if not unreadable:
+        return
+    if n_read + len(unreadable) == 1:
+        raise UserError(*unreadable.values())
+    for name, reason in itertools.islice(unreadable.items(), N_NAMED):
+        print(f"left out: {name}: {reason}", file=sys.stderr)
+    if len(unreadable) > N_NAMED:
+        print(f"left out: {len(unreadable) - N_NAMED:,} more", file=sys.stderr)
+    others = f"the other {n_read:,} were read" if n_read else "so there are no predictions"
+    raise UserError(
+        f"{len(unreadable):,} of {n_read + len(unreadable):,} recordings could not be read, as "
+        f"named above; {others}. Mend or remove them and run the command again."
+    )
 
 
 if __name__ == "__main__":

@@ -72,9 +72,16 @@ def duration_s(path: str | Path) -> float:
     Browser recordings (webm) may not say how long they are: those are decoded and counted.
 
     Raises:
-        UserError: no such file, empty, or not readable as audio.
+        UserError: no such file, empty, not readable as audio, or without samples.
     """
     path = _existing_file(path)
+    seconds = _promised_s(path)
+    if not seconds > 0:
+        raise _no_samples(path, "at all")
+    return seconds
+
+
+def _promised_s(path: Path) -> float:
     file = _open_soundfile(path)
     if file is not None:
         with file:
@@ -194,7 +201,7 @@ def _decode_with_av(path: Path) -> tuple[np.ndarray, int]:
 def _refuse_unusable(path: Path, waveform: np.ndarray, start_s: float) -> None:
     if not len(waveform):
         where = f"from {start_s} s on" if start_s else "at all"
-        raise UserError(f"{path}: holds no samples {where}; remove it or record it again.")
+        raise _no_samples(path, where)
     bad = np.count_nonzero(~np.isfinite(waveform))
     if bad:
         raise UserError(
@@ -227,6 +234,10 @@ def _usable_rate(path: Path, rate: int) -> int:
             f"{MAX_RATE}. The header is damaged or the file is not speech; write it again."
         )
     return rate
+
+
+def _no_samples(path: Path, where: str) -> UserError:
+    return UserError(f"{path}: holds no samples {where}; remove it or record it again.")
 
 
 def _damaged(path: Path, reason: str | None) -> UserError:

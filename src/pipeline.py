@@ -1,5 +1,7 @@
 """From a batch of waveforms, or from emissions already at hand, to predictions."""
 
+import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,7 +13,10 @@ from src.batch import Batch, Emissions, Hypothesis
 from src.predictions import Prediction
 from src.recognizer import Recognizer
 from src.utils.devices import autocast
+from src.utils.errors import UserError
 from src.utils.files import inside, write_json
+
+logger = logging.getLogger(__name__)
 
 
 class Transcriber:
@@ -53,10 +58,17 @@ class Transcriber:
         return self.predict(self.emissions(batch), batch)
 
     def transcribe_all(self, batches: Iterable[Batch], folder: Path) -> list[Prediction]:
-        """Predictions of every batch, each written to `folder`/<utterance id>.json at once."""
+        """Predictions of every batch, each written to `folder`/<utterance id>.json at once.
+
+        Those of an earlier run into the same folder go before the first one is written, since a
+        folder is scored as a whole; until then a run that fails costs nothing.
+        """
         predictions = []
         for batch in tqdm(batches, desc=f"reading {folder.name}", unit="batch", disable=None):
-            for prediction in self.transcribe(batch):
+            read = self.transcribe(batch)
+            if not predictions:
+                remove_predictions(folder)
+            for prediction in read:
                 path = inside(folder, f"{prediction.id}.json")
                 write_json(path, prediction.to_dict(), sync=False)
                 predictions.append(prediction)
@@ -96,3 +108,31 @@ class Transcriber:
             )
             for i, utterance_id in enumerate(batch.ids)
         ]
+
+
+def remove_predictions(folder: Path) -> None:
+    """Delete the prediction files of an earlier run in `folder`, and nothing else in it.
+
+    Raises:
+        UserError: one of them can't be deleted.
+    """
+    earlier = [path for path in sorted(folder.glob("*.json")) if _is_prediction(path)]
+    for path in earlier:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise UserError(
+                f"{path}: the prediction of an earlier run can't be deleted ({error.strerror}), "
+                "and would be scored with the new ones; delete it or choose another name=…"
+            ) from error
+    if earlier:
+        logger.info("%s: removed %s predictions of an earlier run.", folder, f"{len(earlier):,}")
+
+
+def _is_prediction(path: Path) -> bool:
+    """Whether a JSON file has the two keys that every prediction of ours has."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"pred_text", "n_best"} <= found.keys()

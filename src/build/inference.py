@@ -1,15 +1,32 @@
 """Checkpoint and config → a transcriber and what it shall read."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.build.parts import build_recognizer, build_text, build_transcriber
-from src.build.targets import build
+from torch.utils.data import DataLoader, Dataset
+
+from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
+from src.build.targets import build, check_keys, nearest
 from src.datasets import AudioFiles, Batches, make_loader
+from src.pipeline import Transcriber
 from src.trainer import load_checkpoint, load_weights
-from src.utils.devices import pick_device
+from src.utils.devices import PRECISIONS, pick_device
 from src.utils.errors import UserError
+
+STORED = ("text", "transform", "model")  # config groups that a checkpoint carries
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What one run of inference.py needs."""
+
+    transcriber: Transcriber
+    dataset: Dataset
+    loader: DataLoader
+    unreadable: dict[str, str]  # id → reason; the loader adds to it while it reads
+    name: str  # of the predictions' folder
 
 
 def load_recognizer(path: str | Path):
@@ -20,6 +37,7 @@ def load_recognizer(path: str | Path):
     """
     state = load_checkpoint(path)
     missing = [key for key in ("config", "symbols", "recognizer") if key not in state]
+    missing += [f"config.{key}" for key in STORED if key not in state.get("config", STORED)]
     if missing:
         raise UserError(
             f"{path}: the checkpoint lacks {', '.join(missing)}; it was not written by train.py."
@@ -30,7 +48,7 @@ def load_recognizer(path: str | Path):
     return text, recognizer.eval(), state
 
 
-def build_inference(config: Mapping[str, Any], corpus: str):
+def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
     """Transcriber, dataset, its loader and a name for the predictions' folder.
 
     Args:
@@ -45,19 +63,64 @@ def build_inference(config: Mapping[str, Any], corpus: str):
             "No checkpoint given. Name one with checkpoint=FILE_OR_RUN_FOLDER; to get one, train "
             "it (`python train.py -cn=quickstart`) or fetch it (`python download_model.py --list`)."
         )
-    device = pick_device(config["device"])
-    text, recognizer, _ = load_recognizer(config["checkpoint"])
-    if config["input"]:
-        dataset = AudioFiles(config["input"], text=text, sample_rate=recognizer.sample_rate)
-        name = Path(config["input"]).stem or "input"
+    _check(config)
+    device = pick_device(str(config["device"]))
+    text, recognizer, _ = load_recognizer(str(config["checkpoint"]))
+    if config["input"] is not None:
+        source = str(config["input"])
+        dataset = AudioFiles(source, text=text, sample_rate=recognizer.sample_rate)
+        name = name_of_input(source)
     else:
-        node = config["dataset"][config["part"]]
+        node = _part(config["dataset"], config["part"], corpus)
         dataset = build(node, f"dataset.{config['part']}", text=text)
+        check_sample_rate(dataset, recognizer)
         name = "+".join(node["parts"]) if "parts" in node else f"{corpus}_{config['part']}"
-    keys = dict(config["loader"])
-    order = Batches(dataset.durations_s, batch_size=keys.pop("batch_size"), shuffle=False)
-    loader = make_loader(dataset, order, pin_memory=device.type == "cuda", **keys)
-    transcriber = build_transcriber(
-        recognizer.to(device), text, config["decoder"], config["precision"]
+    unreadable = dict(dataset.unreadable)
+    return Inference(
+        build_transcriber(recognizer.to(device), text, config["decoder"], config["precision"]),
+        dataset,
+        build_loader(dataset, config["loader"], unreadable, pin_memory=device.type == "cuda"),
+        unreadable,
+        str(config["name"] or name),
     )
-    return transcriber, dataset, loader, config["name"] or name
+
+
+def build_loader(
+    dataset: Dataset, config: Mapping[str, Any], unreadable: dict[str, str], pin_memory: bool
+) -> DataLoader:
+    """The dataset in its own order; what can't be read is noted in `unreadable` and left out."""
+    ours = {"unreadable": unreadable, "pin_memory": pin_memory}
+    keys = dict(config)
+    order = {"batch_size": keys.pop("batch_size"), "shuffle": False}
+    check_keys(Batches, order | {"durations_s": None}, {"durations_s", "shuffle"}, "loader")
+    parts = {"dataset": dataset, "batches": Batches(dataset.durations_s, **order), **ours}
+    check_keys(make_loader, keys | parts, set(parts), "loader")
+    return make_loader(**parts, **keys)
+
+
+def name_of_input(source: str) -> str:
+    """A folder name for what `input=` names: a file's stem, a folder's name, a glob's folder."""
+    path = Path(source)
+    if path.is_dir():
+        return path.resolve().name or "input"
+    if any(mark in source for mark in "*?[") and not path.is_file():
+        fixed = [part for part in path.parent.parts if not any(mark in part for mark in "*?[")]
+        return Path(*fixed).name or "input"
+    return path.stem or "input"
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    """Refuse at once what would otherwise be met after the checkpoint and the corpus are read."""
+    if config["precision"] not in PRECISIONS:
+        raise UserError(f"precision={config['precision']}: expected {', '.join(PRECISIONS)}.")
+    n_pictures = config["n_pictures"]
+    if type(n_pictures) is not int or n_pictures < 0:
+        raise UserError(f"n_pictures={n_pictures}: expected a whole number from 0 up.")
+
+
+def _part(splits: Mapping[str, Any], part: str, corpus: str) -> Mapping[str, Any]:
+    """The node of one split among the dataset's keys."""
+    known = [name for name, node in splits.items() if isinstance(node, Mapping)]
+    if part not in known:
+        raise UserError(f"part={part}: dataset={corpus} has no such part{nearest(part, known)}")
+    return splits[part]

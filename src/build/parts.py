@@ -7,6 +7,7 @@ from src.build.targets import build
 from src.decoders import Greedy, IsolatedWord
 from src.pipeline import Transcriber
 from src.recognizer import Recognizer
+from src.utils.errors import UserError
 
 
 def build_text(config: Mapping[str, Any]) -> Any:
@@ -33,3 +34,17 @@ def build_transcriber(recognizer, text, decoder: Mapping[str, Any], precision: s
     if text.unit == "phoneme" and text.lexicon:
         word_decoder = IsolatedWord(text.lexicon, text.vocabulary)
     return Transcriber(recognizer, text, decoders, word_decoder, precision)
+
+
+def check_sample_rate(dataset, recognizer) -> None:
+    """Refuse to let a model hear speech at another rate than its front end expects.
+
+    Raises:
+        UserError: the two rates differ.
+    """
+    if dataset.sample_rate != recognizer.sample_rate:
+        raise UserError(
+            f"dataset.sample_rate={dataset.sample_rate}: this model listens at "
+            f"{recognizer.sample_rate} Hz. Set dataset.sample_rate={recognizer.sample_rate}, or "
+            "take a model and front end of the dataset's rate."
+        )

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from src.build.parts import build_recognizer, build_text, build_transcriber
+from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
 from src.build.targets import build, check_keys
 from src.datasets import Batches, make_loader
 from src.loss import CTC
@@ -21,7 +21,12 @@ from src.trainer import (
 )
 from src.utils.devices import pick_device
 
-BUILT = {"dataset", "batches", "pin_memory"}  # what make_loader gets from here, not from a config
+BUILT = {
+    "dataset",
+    "batches",
+    "pin_memory",
+    "unreadable",
+}  # what make_loader gets from here, not from a config
 
 
 def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
@@ -30,8 +35,8 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     settings = Settings(**config["trainer"])
     device = pick_device(config["device"])
     text = build_text(config)
-    train_loader, validation_loader = build_loaders(config, text, device)
     recognizer = build_recognizer(config, text)
+    train_loader, validation_loader = build_loaders(config, text, device, recognizer)
     description = describe(config, text)
     if config["init_from"]:
         path = str(config["init_from"])
@@ -70,7 +75,9 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     )
 
 
-def build_loaders(config: Mapping[str, Any], text: Any, device: torch.device) -> Iterator:
+def build_loaders(
+    config: Mapping[str, Any], text: Any, device: torch.device, recognizer
+) -> Iterator:
     """Training loader (bucketed, shuffled, seekable), then validation loader (by length)."""
     keys = dict(config["loader"])
     reading = {key: keys.pop(key) for key in ("n_workers", "prefetch")}
@@ -80,6 +87,7 @@ def build_loaders(config: Mapping[str, Any], text: Any, device: torch.device) ->
     check_keys(make_loader, reading | {"dataset": None, "batches": None}, BUILT, "loader")
     for part in ("train", "validation"):
         dataset = build(config["dataset"][part], f"dataset.{part}", text=text)
+        check_sample_rate(dataset, recognizer)
         if part == "train":
             batches = Batches(dataset.durations_s, seed=config["seed"], shuffle=True, **keys)
         else:

@@ -63,6 +63,7 @@ class HDF5Clips(Dataset[Utterance]):
             **limits,
         )
         self.sample_rate = sample_rate
+        self.unreadable: dict[str, str] = {}  # a damaged clip shows only when it is read
         self._clips = clips.take(kept)
         self._data = ReadOnlyArray(path, "ds/data")
         self._full_scale = full_scale

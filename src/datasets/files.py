@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from src import audio
 from src.batch import Utterance
-from src.datasets.selection import Rejections, select
+from src.datasets.selection import UNREADABLE, Rejections, select
 from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,9 @@ class AudioFiles(Dataset[Utterance]):
         resample: False refuses files of another rate.
         min_duration_s, max_duration_s, limit, sort: see `select`.
 
+    Attributes:
+        unreadable: id → reason of each file that is left out because its header can't be read.
+
     Raises:
         UserError: nothing found, or no recording can be used.
     """
@@ -54,6 +57,9 @@ class AudioFiles(Dataset[Utterance]):
         paths = find_recordings(str(input))
         ids = unique_ids(_name(path, _base(paths, Path(input))) for path in paths)
         durations_s, rejections = _measure(paths, ids)
+        self.unreadable = rejections.explanations.get(UNREADABLE, {})
+        if len(paths) == 1 and self.unreadable:
+            raise UserError(self.unreadable[ids[0]])
         readable = np.flatnonzero(np.isfinite(durations_s))
         kept = readable[
             select(
@@ -162,7 +168,7 @@ def _measure(paths: list[Path], ids: list[str]) -> tuple[np.ndarray, Rejections]
         try:
             durations_s[row] = audio.duration_s(path)
         except UserError as error:
-            rejections.add("with unreadable audio", ids[row], str(error))
+            rejections.add(UNREADABLE, ids[row], str(error))
     return durations_s, rejections
 
 

@@ -13,7 +13,7 @@ from src.datasets.librispeech_download import download_missing
 from src.datasets.librispeech_index import LISTED_TWICE, load_index
 from src.datasets.librispeech_parts import OFFICIAL_URL, find_parts
 from src.datasets.packed import PackedStrings
-from src.datasets.selection import Rejections, select
+from src.datasets.selection import UNREADABLE, Rejections, select
 from src.utils.errors import UserError
 
 SPEAKERS = ("all", "train", "validation")
@@ -36,6 +36,10 @@ class LibriSpeech(Dataset[Utterance]):
         sample_rate: wanted rate in Hz.
         resample: False refuses files of another rate.
         min_duration_s, max_duration_s, max_text_length, limit, sort: see `select`.
+
+    Attributes:
+        unreadable: id → reason of each utterance that is left out because its audio's header
+            can't be read.
 
     Raises:
         UserError: a part is missing, or no utterance can be used.
@@ -83,6 +87,7 @@ class LibriSpeech(Dataset[Utterance]):
             already_rejected=rows.rejections,
         )
         self.sample_rate = sample_rate
+        self.unreadable = rows.rejections.explanations.get(UNREADABLE, {})
         self.durations_s = np.array(rows.durations_s, np.float32)[kept]
         self.ids = PackedStrings.of(rows.ids[row] for row in kept)
         self._paths = PackedStrings.of(rows.paths[row] for row in kept)
@@ -138,7 +143,8 @@ class _Rows:
         index, rejections = load_index(folder, index_dir)
         for reason, names in rejections.ids_by_reason.items():
             for name in filter(self._of_chosen_speaker, names):
-                self.rejections.add(reason, name, rejections.explanations.get(reason, ""))
+                explanation = rejections.explanations.get(reason, {}).get(name, "")
+                self.rejections.add(reason, name, explanation)
         columns = (index.ids, index.paths, index.transcripts, index.speakers)
         readable = np.isfinite(index.durations_s)
         for i, (name, path, transcript, speaker) in enumerate(zip(*columns, strict=True)):

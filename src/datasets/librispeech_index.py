@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from src import audio
 from src.datasets.packed import PackedStrings
-from src.datasets.selection import Rejections
+from src.datasets.selection import UNREADABLE, Rejections
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 
@@ -30,7 +30,6 @@ NO_AUDIO = "with a transcript but no audio"
 NO_TRANSCRIPT = "with audio but no transcript"
 LISTED_TWICE = "listed more than once, first line used"
 EXTRA_AUDIO = "extra audio files of an utterance that has one"
-UNREADABLE = "with unreadable audio"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import atexit
 import signal
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ def make_loader(
     n_workers: int = 0,
     pin_memory: bool = False,
     prefetch: int = 2,
+    unreadable: dict[str, str] | None = None,
 ) -> DataLoader:
     """A loader of `Batch`es that reads `dataset` in the order of `batches`.
 
@@ -42,13 +43,20 @@ def make_loader(
         n_workers: reading processes, kept between epochs; 0 reads in this process.
         pin_memory: page-locked tensors, for a faster way to a GPU.
         prefetch: batches each worker reads ahead.
+        unreadable: takes id and reason of each utterance whose reading raised a UserError, and
+            the batch comes without it. None (training) raises the error instead, in its own
+            words, workers or not.
 
-    A `UserError` of the dataset reaches the caller with its own words, workers or not.
+    Raises:
+        UserError: less than no workers, or nothing to read ahead.
     """
+    for name, value, least in (("n_workers", n_workers, 0), ("prefetch", prefetch, 1)):
+        if value < least:
+            raise UserError(f"{name}={value}; expected a number from {least} up.")
     loader = _Loader(
         _ErrorsAsValues(dataset),
         batch_sampler=batches,
-        collate_fn=_collate_unless_error,
+        collate_fn=_collate_readable,
         num_workers=n_workers,
         pin_memory=pin_memory,
         persistent_workers=n_workers > 0,
@@ -58,14 +66,33 @@ def make_loader(
         # shift the dropout of a resumed run against that of an uninterrupted one.
         generator=torch.Generator(),
     )
+    loader.unreadable = unreadable
     atexit.register(_close, weakref.ref(loader))
     return loader
 
 
+class _Complaint(NamedTuple):
+    """Why the dataset can't give an utterance."""
+
+    index: int
+    reason: str
+
+
 class _Loader(DataLoader):
+    unreadable: dict[str, str] | None
+
     def __iter__(self) -> Iterator[Batch]:
         # Workers start here, not at the first `next`, so they read while the caller prepares.
-        return _raise_errors(super().__iter__())
+        return self._batches(super().__iter__())
+
+    def _batches(self, read: Iterable[tuple[Batch | None, list[_Complaint]]]) -> Iterator[Batch]:
+        for batch, complaints in read:
+            for index, reason in complaints:
+                if self.unreadable is None:
+                    raise UserError(reason)
+                self.unreadable[str(self.dataset.ids[index])] = reason
+            if batch is not None:
+                yield batch
 
 
 def _close(reference: weakref.ref) -> None:
@@ -80,7 +107,7 @@ def _close(reference: weakref.ref) -> None:
 
 
 class _ErrorsAsValues(Dataset):
-    """Hands a UserError back as an item.
+    """Hands a UserError back as an item, its `_Complaint`.
 
     Raised inside a worker it would arrive wrapped into "Caught UserError in DataLoader worker
     process 0. Original Traceback …"; as a value it travels whole.
@@ -92,25 +119,24 @@ class _ErrorsAsValues(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> Utterance | UserError:
+    @property
+    def ids(self) -> Sequence[str]:
+        return self.dataset.ids
+
+    def __getitem__(self, index: int) -> Utterance | _Complaint:
         try:
             return self.dataset[index]
         except UserError as error:
-            return UserError(str(error))
+            return _Complaint(index, str(error))
 
 
-def _collate_unless_error(items: Sequence[Any]) -> Batch | UserError:
-    errors = [item for item in items if isinstance(item, UserError)]
-    return errors[0] if errors else collate(items)
-
-
-def _raise_errors(batches: Iterable[Batch | UserError]) -> Iterator[Batch]:
-    for batch in batches:
-        if isinstance(batch, UserError):
-            # Raising `batch` itself would tie this frame, and so the workers, into a reference
-            # cycle; torch waits five seconds for each worker that the garbage collector ends.
-            raise UserError(str(batch))
-        yield batch
+def _collate_readable(
+    items: Sequence[Utterance | _Complaint],
+) -> tuple[Batch | None, list[_Complaint]]:
+    """The utterances as a batch, None where there is none, and the complaints."""
+    complaints = [item for item in items if isinstance(item, _Complaint)]
+    utterances = [item for item in items if not isinstance(item, _Complaint)]
+    return collate(utterances) if utterances else None, complaints
 
 
 def _start_worker(worker: int) -> None:

@@ -16,6 +16,7 @@ from src.utils.errors import UserError
 logger = logging.getLogger(__name__)
 
 SORTS = (None, "duration", "duration_desc")
+UNREADABLE = "with unreadable audio"
 N_NAMED = 3  # ids shown for each reason; the rest is a count
 
 
@@ -32,7 +33,7 @@ class Rejections:
 
     def __init__(self, already: Mapping[str, Sequence[str]] | None = None) -> None:
         self.ids_by_reason: dict[str, list[str]] = {}
-        self.explanations: dict[str, str] = {}
+        self.explanations: dict[str, dict[str, str]] = {}  # reason → id → sentence
         for reason, ids in (already or {}).items():
             self.ids_by_reason[reason] = list(ids)
 
@@ -40,7 +41,7 @@ class Rejections:
         """Count one row; the first explanation of a reason is shown with it."""
         self.ids_by_reason.setdefault(reason, []).append(utterance_id)
         if explanation:
-            self.explanations.setdefault(reason, explanation)
+            self.explanations.setdefault(reason, {})[utterance_id] = explanation
 
     def __len__(self) -> int:
         return sum(map(len, self.ids_by_reason.values()))
@@ -51,8 +52,9 @@ class Rejections:
 
     def _reason(self, reason: str, ids: list[str]) -> str:
         names = ", ".join(ids[:N_NAMED]) + (", …" if len(ids) > N_NAMED else "")
-        explanation = self.explanations.get(reason)
-        return f"{len(ids):,} {reason} ({names}{f'; first: {explanation}' if explanation else ''})"
+        explanations = list(self.explanations.get(reason, {}).values())
+        first = f"; first: {explanations[0]}" if explanations else ""
+        return f"{len(ids):,} {reason} ({names}{first})"
 
 
 def select(

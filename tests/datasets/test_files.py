@@ -137,13 +137,13 @@ def test_unreadable_recordings_are_left_out_by_name(talks, caplog):
 
 def test_a_single_unreadable_file_says_why(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"RIFF")
-    with pytest.raises(UserError, match=r"none of 1 .* first: .*a\.wav: not readable as audio"):
+    with pytest.raises(UserError, match=r"^\S*a\.wav: not readable as audio"):
         AudioFiles(tmp_path / "a.wav")
 
 
 def test_a_recording_without_sound_is_not_an_utterance(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(0), RATE)
-    with pytest.raises(UserError, match=r"1 empty \(a\)"):
+    with pytest.raises(UserError, match=r"a\.wav: holds no samples at all"):
         AudioFiles(tmp_path)
 
 

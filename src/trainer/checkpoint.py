@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import os
 import pickle
 import shutil
@@ -117,9 +118,10 @@ class Checkpoints:
             worse.unlink(missing_ok=True)
 
 
-def _value(path: Path) -> tuple[float, int]:
+def _value(path: Path) -> tuple[bool, float, int]:
     value, step = path.stem.split("=")[-2:]
-    return float(value.removesuffix("_step")), int(step)
+    number = float(value.removesuffix("_step"))
+    return math.isnan(number), number, int(step)  # NaN has no order of its own: last
 
 
 def _link(source: Path, target: Path) -> None:

@@ -1,9 +1,12 @@
 """How far a run has come, and how fast it goes."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from tqdm import tqdm
 
 from src.trainer.stepper import StepReport
 
@@ -18,6 +21,7 @@ class Progress:
     best: float | None = None  # best monitored value so far; lower is better
     best_step: int = 0
     stale_validations: int = 0  # validations since the best one
+    validated_step: int = 0  # when held-out speech was last read to its end
     skipped_in_a_row: int = 0
     n_non_finite: int = 0
     n_out_of_memory: int = 0
@@ -62,8 +66,9 @@ class Progress:
         self.next_batch = 0
 
     def judge(self, value: float) -> bool:
-        """Note a monitored value; True where it is the best so far."""
-        is_best = self.best is None or value < self.best
+        """Note a monitored value; True where it is the best so far, which NaN never is."""
+        is_best = not math.isnan(value) and (self.best is None or value < self.best)
+        self.validated_step = self.step
         self.stale_validations = 0 if is_best else self.stale_validations + 1
         if is_best:
             self.best, self.best_step = value, self.step
@@ -112,3 +117,25 @@ class Meter:
             values["loss"] = sum(r.loss for r in learned) / len(learned)
             values["grad_norm"] = sum(r.grad_norm for r in learned) / len(learned)
         return values
+
+    def postfix(self, report: StepReport, learning_rate: float) -> dict[str, str]:
+        """What stands behind the progress bar: the last step, and how fast the window went."""
+        window = self.summary()
+        return {
+            "loss": f"{report.loss:.3f}",
+            "lr": f"{learning_rate:.1e}",
+            "audio s/s": f"{window['audio_s_per_s']:.0f}",
+            "data wait": f"{window['data_wait']:.0%}",
+        }
+
+
+def training_bar(total_steps: int, step: int) -> tqdm:
+    """A progress bar over optimizer steps that begins at `step`."""
+    return tqdm(
+        total=total_steps,
+        initial=step,
+        desc="training",
+        unit="step",
+        dynamic_ncols=True,
+        disable=None,  # no bar where nobody watches: log lines tell the same
+    )

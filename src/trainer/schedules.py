@@ -15,7 +15,7 @@ class Constant:
     """The same learning rate throughout, after an optional linear warm-up."""
 
     def __init__(self, warmup_steps: int = 0) -> None:
-        self.warmup_steps = warmup_steps
+        self.warmup_steps = _warmup(warmup_steps)
 
     def __call__(self, step: int, total_steps: int) -> float:
         return min(1.0, (step + 1) / (self.warmup_steps + 1))
@@ -40,6 +40,11 @@ class OneCycle:
                 f"schedule: shape={shape}, rise_share={rise_share}; expected shape cos or linear "
                 "and a rise_share between 0 and 1."
             )
+        if not (div_factor > 0 and final_div_factor > 0):
+            raise UserError(
+                f"schedule: div_factor={div_factor}, final_div_factor={final_div_factor}; expected "
+                "two values above 0."
+            )
         self.rise_share = rise_share
         self.start = 1 / div_factor
         self.end = 1 / (div_factor * final_div_factor)
@@ -47,7 +52,7 @@ class OneCycle:
 
     def __call__(self, step: int, total_steps: int) -> float:
         peak = self.rise_share * total_steps - 1
-        if step <= peak:
+        if 0 < peak >= step:  # a run whose rise has no more than one step begins at its peak
             return self._between(self.start, 1.0, step / peak)
         share = (step - peak) / (total_steps - 1 - peak) if total_steps - 1 > peak else 1.0
         return self._between(1.0, self.end, min(1.0, share))
@@ -59,16 +64,19 @@ class OneCycle:
 
 
 class WarmupCosine:
-    """Linear warm-up, then a half cosine down to `final_factor` (Loshchilov & Hutter 2017)."""
+    """Linear warm-up, then half a cosine that reaches `final_factor` at the last step.
+
+    Loshchilov & Hutter 2017 (arXiv 1608.03983), equation 5, without restarts.
+    """
 
     def __init__(self, warmup_steps: int, final_factor: float = 0.01) -> None:
-        self.warmup_steps = warmup_steps
+        self.warmup_steps = _warmup(warmup_steps)
         self.final_factor = final_factor
 
     def __call__(self, step: int, total_steps: int) -> float:
         if step < self.warmup_steps:
             return (step + 1) / (self.warmup_steps + 1)
-        length = max(1, total_steps - self.warmup_steps)
+        length = max(1, total_steps - 1 - self.warmup_steps)
         cosine = (1 + math.cos(math.pi * min(1.0, (step - self.warmup_steps) / length))) / 2
         return self.final_factor + (1 - self.final_factor) * cosine
 
@@ -77,7 +85,7 @@ class Noam:
     """Linear warm-up, then 1/√step (Vaswani et al. 2017, section 5.3), scaled to peak at 1."""
 
     def __init__(self, warmup_steps: int) -> None:
-        self.warmup_steps = max(1, warmup_steps)
+        self.warmup_steps = max(1, _warmup(warmup_steps))
 
     def __call__(self, step: int, total_steps: int) -> float:
         n = step + 1
@@ -90,7 +98,7 @@ class Exponential:
     def __init__(self, warmup_steps: int = 0, final_factor: float = 0.01) -> None:
         if final_factor <= 0:
             raise UserError(f"schedule: final_factor={final_factor}; expected a value above 0.")
-        self.warmup_steps = warmup_steps
+        self.warmup_steps = _warmup(warmup_steps)
         self.final_factor = final_factor
 
     def __call__(self, step: int, total_steps: int) -> float:
@@ -98,6 +106,12 @@ class Exponential:
             return (step + 1) / (self.warmup_steps + 1)
         length = max(1, total_steps - 1 - self.warmup_steps)
         return self.final_factor ** min(1.0, (step - self.warmup_steps) / length)
+
+
+def _warmup(steps: int) -> int:
+    if steps < 0:
+        raise UserError(f"schedule: warmup_steps={steps}; expected 0 or more.")
+    return steps
 
 
 def set_learning_rate(optimizer: Optimizer, factor: float) -> float:

@@ -93,8 +93,10 @@ class Stepper:
         aligned = sum(int(loss.n_tokens) for loss in losses)
         report.loss = sum(loss.total.item() for loss in losses) / max(1, aligned)
         report.grad_norm = grad_norm.item()
-        # With fp16 an overflowing gradient is daily business: the scaler skips and adapts.
-        suspect = report.loss if self.scaler.is_enabled() else report.loss + report.grad_norm
+        # With fp16 an overflowing gradient is daily business: the scaler skips and adapts,
+        # unless there is no scale left to blame.
+        adapts = self.scaler.is_enabled() and self.scaler.get_scale() > 1
+        suspect = report.loss if adapts else report.loss + report.grad_norm
         if not torch.isfinite(torch.tensor(suspect)):
             return "non-finite"
         self.scaler.step(self.optimizer)
@@ -118,9 +120,11 @@ class Stepper:
                 buffer.copy_(before)
         self.optimizer.zero_grad(set_to_none=True)
         if self.scaler.is_enabled():
-            # A fresh one: the old one waits for a step that will not come.
-            halved = self.scaler.get_scale() / 2
-            self.scaler = torch.amp.GradScaler(self.device.type, init_scale=halved)
+            # A fresh one, since the old one waits for a step that will not come. Its scale stays:
+            # neither a bad recording nor a full memory says anything about gradients.
+            before_step = self.scaler.state_dict()
+            self.scaler = torch.amp.GradScaler(self.device.type)
+            self.scaler.load_state_dict(before_step)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

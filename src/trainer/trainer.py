@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from src.batch import Batch
 from src.trainer.checkpoint import Checkpoints, load_checkpoint
 from src.trainer.interrupts import Interrupts
-from src.trainer.progress import Meter, Progress
+from src.trainer.progress import Meter, Progress, training_bar
 from src.trainer.schedules import set_learning_rate
 from src.trainer.settings import Settings
 from src.trainer.stepper import Stepper, StepReport
 from src.trainer.validation import Validation
-from src.trainer.weights import load_weights
+from src.trainer.weights import load_optimizer, load_weights
 from src.utils.errors import UserError
 from src.utils.files import write_json
 from src.utils.seeding import random_state, restore_random_state
@@ -89,12 +88,16 @@ class Trainer:
         return interrupts.exit_status
 
     def _loop(self, interrupts: Interrupts) -> None:
+        if self.progress.validated_step < self.progress.step and self._validation_is_due():
+            self._validate()  # what the sitting before did not come to
+        if interrupts.signal or self._is_finished():
+            return
         saved_at_s = self.progress.elapsed_s()
-        with self._bar() as bar:
+        with training_bar(self.total_steps, self.progress.step) as bar:
             self.meter.reset()
             for batches in self.meter.waiting_for(self._micro_batches()):
                 report = self.train_step(batches)
-                bar.set_postfix(self._postfix(report), refresh=False)
+                bar.set_postfix(self.meter.postfix(report, self.learning_rate), refresh=False)
                 bar.update()
                 if self._validation_is_due():
                     self._validate()
@@ -154,6 +157,9 @@ class Trainer:
 
     def _validate(self) -> None:
         progress = self.progress
+        if self.meter.reports:
+            self._log_training()
+        self.save()  # reading held-out speech may take long, and go wrong
         name, value, metrics = self.validation.run(progress.step)
         is_best = progress.judge(value)
         self.save({"metrics": metrics})
@@ -185,25 +191,6 @@ class Trainer:
         self.log.scalars(self.progress.step, values)
         self.meter.reset()
 
-    def _bar(self) -> tqdm:
-        return tqdm(
-            total=self.total_steps,
-            initial=self.progress.step,
-            desc="training",
-            unit="step",
-            dynamic_ncols=True,
-            disable=None,  # no bar where nobody watches: log lines tell the same
-        )
-
-    def _postfix(self, report: StepReport) -> dict[str, str]:
-        window = self.meter.summary()
-        return {
-            "loss": f"{report.loss:.3f}",
-            "lr": f"{self.learning_rate:.1e}",
-            "audio s/s": f"{window['audio_s_per_s']:.0f}",
-            "data wait": f"{window['data_wait']:.0%}",
-        }
-
     def state(self) -> dict[str, Any]:
         """Tensors and plain values from which the run continues as if never stopped."""
         return {
@@ -211,6 +198,7 @@ class Trainer:
             "step": self.progress.step,
             "recognizer": self.stepper.recognizer.state_dict(),
             "optimizer": self.stepper.optimizer.state_dict(),
+            "optimizer_name": type(self.stepper.optimizer).__name__,
             "scaler": self.stepper.scaler.state_dict(),
             "random": random_state(),
             "progress": self.progress.to_dict(),
@@ -224,12 +212,13 @@ class Trainer:
         """Continue from a checkpoint of this run.
 
         Raises:
-            UserError: unreadable, or of another model or vocabulary.
+            UserError: unreadable, or of another model, vocabulary or optimizer.
         """
         state = load_checkpoint(path)
         load_weights(self.stepper.recognizer, state, self.description, path)
-        self.stepper.optimizer.load_state_dict(state["optimizer"])
-        self.stepper.scaler.load_state_dict(state["scaler"])
+        load_optimizer(self.stepper.optimizer, state, path)
+        if state["scaler"]:  # empty where the earlier sitting was not in fp16
+            self.stepper.scaler.load_state_dict(state["scaler"])
         self.progress = Progress.from_dict(state["progress"])
         restore_random_state(state["random"])
         self.log.rewind(self.progress.step)

@@ -1,9 +1,10 @@
-"""Putting stored weights into a recogniser, or saying clearly why they don't fit."""
+"""Putting stored weights and moments back, or saying clearly why they don't fit."""
 
 from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 from src.utils.errors import UserError
 
@@ -37,6 +38,29 @@ def load_weights(
             f"{path}: holds the weights of another model or front end ({detail[:200]}). Choose the "
             "same model=… and transform=… as the checkpoint."
         ) from error
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any], path: str | Path) -> None:
+    """Take up the moments of an earlier sitting; rates and decay are those of the config now.
+
+    Args:
+        state: a checkpoint of the trainer.
+        path: where `state` came from, for messages.
+
+    Raises:
+        UserError: the earlier sitting had another optimizer.
+    """
+    ours, theirs = type(optimizer).__name__, state["optimizer_name"]
+    if theirs != ours:
+        raise UserError(
+            f"{path}: trained with {theirs}, but this config has {ours}, which keeps other "
+            "moments. Choose the same optimizer=…, or start a new run with init_from=…"
+        )
+    settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+    optimizer.load_state_dict(state["optimizer"])
+    # Else the stored groups would win, and optimizer.lr=… on a resumed run would do nothing.
+    for group, configured in zip(optimizer.param_groups, settings, strict=True):
+        group.update({"peak_lr": configured["lr"]} | configured)
 
 
 def _sample(symbols: tuple[str, ...]) -> str:

@@ -1,5 +1,6 @@
 """A whole small trainer, assembled from the real parts."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,17 @@ def make_trainer(run_dir: Path, **changes) -> Trainer:
         run_dir=run_dir,
         description={"symbols": list(dataset.text.vocabulary.symbols), "config": {}, "name": "t"},
     )
+
+
+def weights(trainer: Trainer) -> torch.Tensor:
+    """All weights of a trainer's recogniser, in one row."""
+    return torch.cat([p.detach().flatten() for p in trainer.stepper.recognizer.parameters()])
+
+
+def log_lines(run_dir: Path) -> list[dict]:
+    """What a run logged, one event after another."""
+    lines = (run_dir / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 @pytest.fixture

@@ -123,6 +123,15 @@ def test_the_top_k_and_the_best_are_kept_and_no_more(tmp_path):
     assert load_checkpoint(tmp_path / "last.pt")["step"] == 4
 
 
+def test_a_value_that_is_no_number_never_displaces_one_that_is(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_top_k=2)
+    for step, value in enumerate([float("nan"), 0.5, float("nan"), 0.3]):
+        checkpoints.save_last({"step": step})
+        checkpoints.keep(step, "per", value, is_best=False)
+    kept = sorted(path.name for path in tmp_path.glob("top_*"))
+    assert kept == ["top_per=0.30000_step=3.pt", "top_per=0.50000_step=1.pt"]
+
+
 def test_a_run_without_top_k_keeps_best_and_last(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep_top_k=0)
     checkpoints.save_last({"step": 1})

@@ -37,10 +37,10 @@ def test_one_cycle_gives_the_rates_of_torch(shape, total):
 
 def test_warmup_cosine_rises_to_the_peak_and_falls_to_its_floor():
     schedule = WarmupCosine(warmup_steps=4, final_factor=0.1)
-    rises = [schedule(step, 104) for step in range(5)]
+    rises = [schedule(step, 105) for step in range(5)]
     assert rises == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert schedule(54, 104) == pytest.approx(0.1 + 0.9 * 0.5)  # half way: cosine at one half
-    assert schedule(104, 104) == pytest.approx(0.1)
+    assert schedule(54, 105) == pytest.approx(0.1 + 0.9 * 0.5)  # half way: cosine at one half
+    assert schedule(104, 105) == pytest.approx(0.1)  # the last of 105 steps
 
 
 def test_noam_follows_the_formula_of_its_paper():
@@ -67,11 +67,11 @@ def test_constant_is_constant_after_its_warmup():
     assert [Constant(2)(step, 9) for step in range(5)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
 
 
-ALL = [Constant(3), OneCycle(), WarmupCosine(3), Noam(3), Exponential(3)]
+ALL = [Constant(3), OneCycle(), OneCycle(0.2), WarmupCosine(3), Noam(3), Exponential(3)]
 
 
 @pytest.mark.parametrize("schedule", ALL, ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize("total", [1, 2, 3, 40])
+@pytest.mark.parametrize("total", [1, 2, 3, 5, 10, 40])
 def test_every_schedule_stays_between_nothing_and_its_peak(schedule, total):
     for step in range(total):
         factor = schedule(step, total)
@@ -91,7 +91,13 @@ def test_groups_keep_their_own_peaks():
     [
         lambda: OneCycle(shape="sine"),
         lambda: OneCycle(rise_share=0.0),
+        lambda: OneCycle(div_factor=0.0),
+        lambda: OneCycle(final_div_factor=-1.0),
         lambda: Exponential(final_factor=0.0),
+        lambda: Exponential(warmup_steps=-1),
+        lambda: WarmupCosine(warmup_steps=-1),
+        lambda: Noam(warmup_steps=-1),
+        lambda: Constant(warmup_steps=-1),
     ],
 )
 def test_a_schedule_names_the_value_that_it_cannot_use(wrong):

@@ -37,6 +37,7 @@ def hydra_entry(config_name: str) -> Callable:
 
         @functools.wraps(function)
         def main() -> None:
+            _multirun_first()
             try:
                 run()
             except Exception as error:
@@ -50,6 +51,11 @@ def hydra_entry(config_name: str) -> Callable:
         return main
 
     return decorate
+
+
+def _multirun_first() -> None:
+    # Hydra takes the flag before all overrides only; people write it anywhere.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
 
 
 def explain(error: BaseException) -> str | None:

@@ -59,7 +59,10 @@ MISTAKES = {
     "model.n_rnn_layers=0": "model.n_rnn_layers",
     "+model.n_rnn_layer=3": "model.n_rnn_layer: ConvNet has no such key; did you mean n_rnn_layers",
     "device=cuda:77": "device=cuda:77: PyTorch sees",
-    "resume=nowhere": "nowhere",
+    "resume=nowhere": "resume=nowhere: no checkpoints/last.pt in there",
+    "seed=x": "seed=x: expected a whole number",
+    "optimizer.lr=high": "optimizer.lr=high: expected a number",
+    "loader.batch_size=some": "loader.batch_size=some: expected a whole number",
     "init_from=nowhere.pt": "nowhere.pt: no checkpoint there",
     "dataset.path=nowhere.h5": "python -m scripts.prepare_speech_commands",
 }

@@ -29,13 +29,14 @@ OmegaConf.register_new_resolver("run_folder", run_folder)
 def main(config: DictConfig) -> int:
     """Compose the config, build the parts, train; the exit status tells how it ended."""
     # Imported late: --help and a misspelt key need not wait for PyTorch.
-    from src.build import build, build_trainer, check_keys, plain
+    from src.build import KEYS, build, build_trainer, check_keys, check_top, plain
     from src.logger import save_png, standard_loggers, training_curves
     from src.utils.provenance import record
     from src.utils.seeding import seed_everything
 
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     resolved = plain(config)
+    check_top(resolved, KEYS, "convnet")
     chance = {key: resolved[key] for key in ("seed", "deterministic")}
     check_keys(seed_everything, chance, parts=set(), where="")
     seed_everything(**chance)

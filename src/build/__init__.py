@@ -2,10 +2,11 @@
 
 from src.build.inference import build_inference, load_recognizer
 from src.build.parts import build_recognizer, build_text, build_transcriber
-from src.build.targets import build, check_keys, plain
-from src.build.training import build_trainer
+from src.build.targets import build, check_keys, check_top, plain
+from src.build.training import KEYS, build_trainer
 
 __all__ = [
+    "KEYS",
     "build",
     "build_inference",
     "build_recognizer",
@@ -13,6 +14,7 @@ __all__ = [
     "build_trainer",
     "build_transcriber",
     "check_keys",
+    "check_top",
     "load_recognizer",
     "plain",
 ]

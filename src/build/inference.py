@@ -8,13 +8,17 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
-from src.build.targets import build, check_keys, nearest
+from src.build.targets import build, check_keys, check_top, nearest
 from src.datasets import AudioFiles, Batches, make_loader
 from src.pipeline import Transcriber
 from src.trainer import load_checkpoint, load_weights
 from src.utils.devices import PRECISIONS, pick_device
 from src.utils.errors import UserError
 
+KEYS = (  # at the top of configs/inference.yaml
+    *("checkpoint", "input", "dataset", "part", "name", "output", "device", "precision"),
+    *("n_pictures", "decoder", "loader"),
+)
 STORED = ("text", "transform", "model")  # config groups that a checkpoint carries
 
 
@@ -58,6 +62,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
     Raises:
         UserError: no checkpoint given, or one of the parts can't be built.
     """
+    check_top(config, KEYS, "inference")
     if not config["checkpoint"]:
         raise UserError(
             "No checkpoint given. Name one with checkpoint=FILE_OR_RUN_FOLDER; to get one, train "

@@ -8,12 +8,13 @@ import difflib
 import importlib
 import inspect
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from src.utils.errors import UserError
 
@@ -55,6 +56,8 @@ def build(node: Mapping[str, Any], where: str, **parts: Any) -> Any:
     """
     if isinstance(node, DictConfig):
         node = plain(node)
+    if not isinstance(node, Mapping):
+        raise UserError(f"{where}={node}: expected keys with a _target_ among them.")
     target = find_target(str(node.get("_target_")), where)
     keys = {
         key: build(value, f"{where}.{key}")
@@ -121,12 +124,15 @@ def _check_types(target: Any, values: Mapping[str, Any], where: str) -> None:
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     for key, value in values.items():
         allowed = _members(hints.get(key)) - {torch.Tensor}
+        full = _full(where, key)
+        if torch.nn.Module in allowed and not isinstance(value, torch.nn.Module):
+            raise UserError(f"{full}={value}: expected keys with a _target_ among them.")
         if not allowed <= set(PLAIN_TYPES) or type(value) in allowed:
             continue
         if isinstance(value, int) and not isinstance(value, bool) and float in allowed:
             continue
         expected = " or ".join(PLAIN_TYPES[kind] for kind in PLAIN_TYPES if kind in allowed)
-        raise UserError(f"{_full(where, key)}={value}: expected {expected}.")
+        raise UserError(f"{full}={value}: expected {expected}.")
 
 
 def _full(where: str, key: str) -> str:
@@ -151,4 +157,24 @@ def plain(config: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: a mandatory value was left out.
     """
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except (MissingMandatoryValue, InterpolationToMissingValueError) as error:
+        key = error.full_key
+        raise UserError(f"{key}: was left out; give it a value with {key}=…") from error
+
+
+def check_top(config: Mapping[str, Any], known: Sequence[str], example: str) -> None:
+    """Refuse a config without a key that is read, or with one that nothing reads.
+
+    Args:
+        known: the keys at the top of the config.
+        example: the name of a config that has them.
+    """
+    if missing := [key for key in known if key not in config]:
+        raise UserError(
+            f"The config has no {', '.join(missing)}; choose one that has, such as -cn={example}."
+        )
+    for key in config:
+        if key not in known:
+            raise UserError(f"{key}: nothing reads this key{nearest(str(key), known)}")

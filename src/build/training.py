@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
@@ -20,13 +21,15 @@ from src.trainer import (
     parameter_groups,
 )
 from src.utils.devices import pick_device
+from src.utils.errors import UserError
 
-BUILT = {
-    "dataset",
-    "batches",
-    "pin_memory",
-    "unreadable",
-}  # what make_loader gets from here, not from a config
+KEYS = (  # at the top of a training config
+    *("name", "run_dir", "resume", "init_from", "seed", "device", "deterministic"),
+    *("loader", "dataset", "transform", "augment", "text", "model", "decoder"),
+    *("optimizer", "schedule", "trainer", "logger"),
+)
+# What make_loader gets from here, not from a config.
+BUILT = {"dataset", "batches", "pin_memory", "unreadable"}
 
 
 def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
@@ -91,20 +94,41 @@ def build_loaders(
         if part == "train":
             batches = Batches(dataset.durations_s, seed=config["seed"], shuffle=True, **keys)
         else:
-            batches = Batches(dataset.durations_s, batch_size=keys["batch_size"], shuffle=False)
+            batches = _in_order(dataset.durations_s, keys["batch_size"], keys["max_batch_s"])
         yield make_loader(dataset, batches, **reading, **pinned)
 
 
+def _in_order(durations_s: np.ndarray, batch_size: int, max_batch_s: float | None) -> Batches:
+    """Batches of held-out speech, which is read whole: what exceeds the cap comes alone."""
+    if max_batch_s is not None:
+        max_batch_s = max(max_batch_s, float(durations_s.max()))
+    return Batches(durations_s, batch_size=batch_size, shuffle=False, max_batch_s=max_batch_s)
+
+
 def build_optimizer(config: Mapping[str, Any], recognizer) -> torch.optim.Optimizer:
-    """The optimizer, with weight decay on matrices and kernels only."""
-    groups = parameter_groups(recognizer, config["optimizer"].get("weight_decay", 0.0))
-    return build(config["optimizer"], "optimizer", params=groups)
+    """The optimizer, with weight decay on matrices and kernels only.
+
+    Raises:
+        UserError: not one of the three, or a value it can't use.
+    """
+    node = config["optimizer"]
+    groups = parameter_groups(recognizer, node.get("weight_decay", 0.0))
+    try:
+        return build(node, "optimizer", params=groups)
+    except UserError:
+        raise
+    except (ValueError, TypeError, RuntimeError) as error:  # PyTorch's own words on its keys
+        raise UserError(f"optimizer: {node['_target_']} refuses its keys ({error}).") from error
 
 
 def describe(config: Mapping[str, Any], text: Any) -> dict[str, Any]:
     """What a checkpoint must carry so that inference can rebuild text, front end and model."""
+    transform = dict(config["transform"])
+    if "statistics" in transform["normalise"]:
+        # They are among the weights; the file may since be gone, or that of another front end.
+        transform["normalise"] = transform["normalise"] | {"statistics": None}
     return {
-        "config": {key: config[key] for key in ("text", "transform", "model")},
+        "config": {"text": config["text"], "transform": transform, "model": config["model"]},
         "symbols": list(text.vocabulary.symbols),
         "name": config["name"],
         "versions": {"torch": torch.__version__.split("+")[0]},

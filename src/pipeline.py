@@ -60,18 +60,18 @@ class Transcriber:
     def transcribe_all(self, batches: Iterable[Batch], folder: Path) -> list[Prediction]:
         """Predictions of every batch, each written to `folder`/<utterance id>.json at once.
 
-        Those of an earlier run into the same folder go before the first one is written, since a
-        folder is scored as a whole; until then a run that fails costs nothing.
+        Those of an earlier run into the same folder go as soon as the first batch is written,
+        since a folder is scored as a whole; a run that fails before costs nothing.
         """
-        predictions = []
+        predictions: list[Prediction] = []
         for batch in tqdm(batches, desc=f"reading {folder.name}", unit="batch", disable=None):
-            read = self.transcribe(batch)
-            if not predictions:
-                remove_predictions(folder)
-            for prediction in read:
+            is_first = not predictions
+            for prediction in self.transcribe(batch):
                 path = inside(folder, f"{prediction.id}.json")
                 write_json(path, prediction.to_dict(), sync=False)
                 predictions.append(prediction)
+            if is_first:
+                remove_predictions(folder, keep=set(batch.ids))
         return predictions
 
     def transcribe_waveform(self, waveform: np.ndarray, name: str = "utterance") -> Hypothesis:
@@ -110,13 +110,17 @@ class Transcriber:
         ]
 
 
-def remove_predictions(folder: Path) -> None:
+def remove_predictions(folder: Path, keep: set[str]) -> None:
     """Delete the prediction files of an earlier run in `folder`, and nothing else in it.
+
+    Args:
+        keep: ids of the utterances whose files are new.
 
     Raises:
         UserError: one of them can't be deleted.
     """
-    earlier = [path for path in sorted(folder.glob("*.json")) if _is_prediction(path)]
+    others = (path for path in sorted(folder.glob("*.json")) if path.stem not in keep)
+    earlier = [path for path in others if _is_prediction(path)]
     for path in earlier:
         try:
             path.unlink()

@@ -103,8 +103,10 @@ def test_noise_inside_a_compressed_file_is_refused(tmp_path):
 
 
 def test_a_recording_without_samples_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"none\.wav: holds no samples at all"):
-        audio.read(write(tmp_path / "none.wav", np.zeros(0, np.float32)))
+    path = write(tmp_path / "none.wav", np.zeros(0, np.float32))
+    for function in (audio.read, audio.duration_s):
+        with pytest.raises(UserError, match=r"none\.wav: holds no samples at all"):
+            function(path)
 
 
 def test_a_part_behind_the_end_is_refused(tmp_path):

@@ -85,9 +85,8 @@ def build_loaders(
     keys = dict(config["loader"])
     reading = {key: keys.pop(key) for key in ("n_workers", "prefetch")}
     pinned = {"pin_memory": device.type == "cuda"}
-    ours = {"durations_s": None, "shuffle": True, "seed": config["seed"]}
-    check_keys(Batches, keys | ours, set(ours), "loader")
-    check_keys(make_loader, reading | {"dataset": None, "batches": None}, BUILT, "loader")
+    check_keys(Batches, keys, {"durations_s", "shuffle", "seed"}, "loader")
+    check_keys(make_loader, reading, BUILT, "loader")
     for part in ("train", "validation"):
         dataset = build(config["dataset"][part], f"dataset.{part}", text=text)
         check_sample_rate(dataset, recognizer)

@@ -133,6 +133,9 @@ def test_unreadable_recordings_are_left_out_by_name(talks, caplog):
     assert "kept 3 of 5 utterances; 2 can't be used: 2 with unreadable audio (broken, empty" in (
         caplog.text
     )
+    unreadable = AudioFiles(talks).unreadable
+    assert list(unreadable) == ["broken", "empty"]
+    assert "empty.wav: is empty (0 bytes)" in unreadable["empty"]
 
 
 def test_a_single_unreadable_file_says_why(tmp_path):

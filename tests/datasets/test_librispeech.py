@@ -99,8 +99,11 @@ def test_an_utterance_in_two_parts_is_used_once(tmp_path, caplog):
 def test_unreadable_audio_is_left_out_by_name(tmp_path, caplog):
     write_chapter(tmp_path / "a", "1", {"GO": 0.1, "UP": 0.1})
     (tmp_path / "a/1/1/1-1-0000.flac").write_bytes(b"noise")
-    assert list(LibriSpeech(tmp_path, "a", None).ids) == ["1-1-0001"]
+    corpus = LibriSpeech(tmp_path, "a", None)
+    assert list(corpus.ids) == ["1-1-0001"]
     assert "kept 1 of 2 utterances; 1 can't be used: 1 with unreadable audio" in caplog.text
+    assert list(corpus.unreadable) == ["1-1-0000"]
+    assert "1-1-0000.flac: " in corpus.unreadable["1-1-0000"]
 
 
 def test_audio_that_turns_out_damaged_is_named_even_from_a_worker(tmp_path):

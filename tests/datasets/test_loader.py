@@ -24,8 +24,9 @@ class Counting(Dataset):
     """Utterance i has i + 1 samples of value i and the tokens 1 … i; one may be damaged."""
 
     durations_s = np.arange(1, 9, dtype=np.float32)
+    ids = tuple(f"u{i}" for i in range(8))
 
-    def __init__(self, damaged: int = -1, bug: int = -1) -> None:
+    def __init__(self, *damaged: int, bug: int = -1) -> None:
         self.damaged = damaged
         self.bug = bug
 
@@ -33,7 +34,7 @@ class Counting(Dataset):
         return 8
 
     def __getitem__(self, index: int) -> Utterance:
-        if index == self.damaged:
+        if index in self.damaged:
             raise UserError(f"/corpus/{index}.flac: is cut short; copy it again.")
         if index == self.bug:
             raise KeyError("a bug of ours")
@@ -88,11 +89,29 @@ def test_persistent_workers_follow_the_position_from_epoch_to_epoch():
 
 @pytest.mark.parametrize("n_workers", [0, 2])
 def test_a_worker_s_complaint_arrives_in_its_own_words(n_workers):
-    reading = iter(loader(Counting(damaged=4), n_workers=n_workers))
+    reading = iter(loader(Counting(4), n_workers=n_workers))
     assert next(reading).ids == ["u0", "u1", "u2"]
     with pytest.raises(UserError) as error:
         next(reading)
     assert str(error.value) == "/corpus/4.flac: is cut short; copy it again."
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_what_can_t_be_read_may_be_noted_and_left_out(n_workers):
+    unreadable = {"u8": "noted before"}
+    batches = Batches(Counting.durations_s, 3, shuffle=False)
+    damaged = Counting(1, 3, 4, 5)  # one of a batch, a whole batch
+    reading = make_loader(damaged, batches, n_workers=n_workers, unreadable=unreadable)
+    assert [batch.ids for batch in reading] == [["u0", "u2"], ["u6", "u7"]]
+    assert list(unreadable) == ["u8", "u1", "u3", "u4", "u5"]
+    assert unreadable["u3"] == "/corpus/3.flac: is cut short; copy it again."
+
+
+@pytest.mark.parametrize(("key", "value"), [("n_workers", -1), ("prefetch", 0)])
+def test_a_loader_without_sense_is_refused(key, value):
+    batches = Batches(Counting.durations_s, 3, shuffle=False)
+    with pytest.raises(UserError, match=f"{key}={value}; expected a number from {value + 1} up"):
+        make_loader(Counting(), batches, **{key: value})
 
 
 def test_a_bug_in_a_worker_keeps_its_traceback():
@@ -105,7 +124,7 @@ def test_workers_end_with_the_last_reference_after_a_complaint_too():
     before = set(multiprocessing.active_children())
     gc.disable()  # torch waits five seconds for each worker that garbage collection must end
     with contextlib.suppress(UserError):
-        list(loader(Counting(damaged=4), n_workers=2))
+        list(loader(Counting(4), n_workers=2))
     left = set(multiprocessing.active_children()) - before
     gc.enable()
     assert not left

@@ -41,13 +41,15 @@ def load_recognizer(path: str | Path):
     """
     state = load_checkpoint(path)
     missing = [key for key in ("config", "symbols", "recognizer") if key not in state]
-    missing += [f"config.{key}" for key in STORED if key not in state.get("config", STORED)]
+    stored = state.get("config")
+    stored = stored if isinstance(stored, Mapping) else {}
+    missing += [f"config.{key}" for key in STORED if key not in stored]
     if missing:
         raise UserError(
             f"{path}: the checkpoint lacks {', '.join(missing)}; it was not written by train.py."
         )
-    text = build_text(state["config"])
-    recognizer = build_recognizer(state["config"], text)
+    text = build_text(stored)
+    recognizer = build_recognizer(stored, text)
     load_weights(recognizer, state, {"symbols": text.vocabulary.symbols}, path)
     return text, recognizer.eval(), state
 
@@ -97,9 +99,9 @@ def build_loader(
     ours = {"unreadable": unreadable, "pin_memory": pin_memory}
     keys = dict(config)
     order = {"batch_size": keys.pop("batch_size"), "shuffle": False}
-    check_keys(Batches, order | {"durations_s": None}, {"durations_s", "shuffle"}, "loader")
+    check_keys(Batches, {"batch_size": order["batch_size"]}, {"durations_s", "shuffle"}, "loader")
     parts = {"dataset": dataset, "batches": Batches(dataset.durations_s, **order), **ours}
-    check_keys(make_loader, keys | parts, set(parts), "loader")
+    check_keys(make_loader, keys, set(parts), "loader")
     return make_loader(**parts, **keys)
 
 

@@ -66,7 +66,7 @@ def build(node: Mapping[str, Any], where: str, **parts: Any) -> Any:
         for key, value in node.items()
         if key != "_target_"
     }
-    check_keys(target, keys | parts, set(parts), where)
+    check_keys(target, keys, set(parts), where)
     return target(**keys, **parts)
 
 
@@ -100,21 +100,21 @@ def check_keys(target: Any, given: Mapping[str, Any], parts: set[str], where: st
     """Refuse keys that `target` doesn't take, values of another type, and name what it lacks.
 
     Args:
-        given: keys of the config and parts from elsewhere.
-        parts: names of those parts.
+        given: keys of the config.
+        parts: names of arguments that come from elsewhere, never from a config.
         where: the config key of the node; "" for the config itself.
     """
     parameters = inspect.signature(target).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = [name for name in parameters if name not in parts]
     for key in given:
-        if key not in parameters and not takes_any:
+        if key in parts or (key not in parameters and not takes_any):
             raise UserError(
                 f"{_full(where, key)}: {target.__name__} has no such key{nearest(key, known)}"
             )
-    _check_types(target, {k: v for k, v in given.items() if k not in parts}, where)
+    _check_types(target, given, where)
     named = (p for p in parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
-    missing = [p.name for p in named if p.default is p.empty and p.name not in given]
+    missing = [p.name for p in named if p.default is p.empty and p.name not in {*given, *parts}]
     if missing:
         raise UserError(f"{where}: {target.__name__} also needs {', '.join(missing)}.")
 

@@ -31,7 +31,7 @@ def load_weights(
         )
     try:
         recognizer.load_state_dict(state["recognizer"])
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, TypeError) as error:
         lines = str(error).strip().split("\n")
         detail = lines[1].strip() if len(lines) > 1 else lines[0]
         raise UserError(

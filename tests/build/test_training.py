@@ -1,0 +1,140 @@
+"""From a config to a trainer: every key arrives where it is meant, or is refused by name."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from src.build import build_recognizer, build_text, build_trainer
+from src.build.training import build_loaders, build_optimizer, describe
+from src.logger import Several
+from src.utils.errors import UserError
+from tests.build.configs import tiny
+from tests.datasets.commands import pack_corpus
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> str:
+    """Clips between 0.25 and 1 second, packed, as an override."""
+    folder = tmp_path_factory.mktemp("corpus")
+    return f"dataset.path={pack_corpus(folder, n_each=4, lengths=(4000, 9000, 16000))[1]}"
+
+
+def loaders_of(config: dict) -> tuple:
+    text = build_text(config)
+    return tuple(build_loaders(config, text, CPU, build_recognizer(config, text)))
+
+
+def trainer_of(config: dict, run_dir):
+    return build_trainer(config, run_dir, Several([]))
+
+
+def test_training_is_shuffled_and_held_out_speech_is_not(corpus):
+    train, validation = loaders_of(tiny(corpus, "loader.batch_size=5", "seed=7"))
+    first, second = [sorted(chain(*train.batch_sampler)) for _ in range(2)]
+    assert first == second == list(range(24))
+    assert train.batch_sampler.seed == 7 and train.batch_sampler.shuffle
+    assert [len(rows) for rows in validation.batch_sampler] == [5, 5, 2]
+    assert list(chain(*validation.batch_sampler)) == list(range(12))
+
+
+def test_the_cap_on_seconds_holds_for_held_out_speech_too(corpus):
+    overrides = ("loader.max_batch_s=2.0", "dataset.max_duration_s=0.9")
+    train, validation = loaders_of(tiny(corpus, *overrides))
+    for loader in (train, validation):
+        seconds = loader.batch_sampler.durations_s
+        for rows in loader.batch_sampler:
+            assert len(rows) * seconds[rows].max() <= 2.0
+    assert np.isclose(validation.batch_sampler.durations_s.max(), 1.0)
+
+
+def test_held_out_speech_longer_than_the_cap_is_read_all_the_same(corpus):
+    overrides = ("loader.max_batch_s=0.6", "dataset.max_duration_s=0.6")
+    _, validation = loaders_of(tiny(corpus, *overrides))
+    batches = list(validation.batch_sampler)
+    assert sorted(chain(*batches)) == list(range(12))
+    seconds = validation.batch_sampler.durations_s
+    assert max(len(rows) * seconds[rows].max() for rows in batches) <= 1.0
+
+
+WRONG = {
+    "loader.batch_size=some": r"loader\.batch_size=some: expected a whole number",
+    "loader.batch_size=0": "batch_size=0",
+    "+loader.batchsize=8": r"loader\.batchsize: Batches has no such key; did you mean batch_size",
+    "loader.n_workers=two": r"loader\.n_workers=two: expected a whole number",
+    "+loader.shuffle=false": r"loader\.shuffle: Batches has no such key; there are batch_size",
+    "+loader.pin_memory=true": r"loader\.pin_memory: Batches has no such key",
+    "+model.n_tokens=9": r"model\.n_tokens: ConvNet has no such key; there are channels",
+    "dataset.train.split=practice": "split=practice",
+    "+dataset.train.speakers=all": r"dataset\.train\.speakers: SpeechCommands has no such key",
+    "transform.features.sample_rate=8000": r"dataset\.sample_rate=16000: this model .* 8000 Hz",
+    "+trainer.epochs=3": r"trainer\.epochs: Settings has no such key; did you mean n_epochs",
+    "trainer.patience=soon": r"trainer\.patience=soon: expected a whole number or null",
+    "optimizer.lr=-1": r"optimizer: torch\.optim\.AdamW refuses its keys \(Invalid learning rate",
+    "optimizer.betas=0.9": r"optimizer: torch\.optim\.AdamW refuses its keys",
+    "optimizer.betas=[0.9,2]": r"refuses its keys \(Invalid beta parameter",
+    "+optimizer.momentum=0.9": r"optimizer\.momentum: AdamW has no such key",
+    "augment.max_time_fraction=5": "max_time_fraction=5",
+    "schedule.rise_share=2": r"rise_share=2",
+    "device=tpu": "device=tpu: unknown",
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_a_value_that_cannot_be_used_is_named(override, corpus, tmp_path):
+    with pytest.raises(UserError, match=WRONG[override]):
+        trainer_of(tiny(corpus, override), tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_weight_decay_reaches_matrices_only():
+    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
+    optimizer = build_optimizer(tiny("optimizer.weight_decay=0.25"), model)
+    decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    assert [decay[id(p)] for p in model.parameters()] == [0.25, 0.0, 0.0, 0.0]
+
+
+def test_every_choice_arrives_in_the_trainer(corpus, tmp_path):
+    overrides = [
+        "trainer.precision=bf16", "trainer.max_grad_norm=3", "trainer.accumulate=2",
+        "trainer.n_epochs=4", "trainer.monitor=loss", "trainer.n_examples=1", "seed=9",
+        "deterministic=true", "schedule=noam", "schedule.warmup_steps=17", "augment=none",
+        "optimizer=adam", "optimizer.lr=0.02", "loader.batch_size=4", "decoder=beam",
+    ]  # fmt: skip
+    trainer = trainer_of(tiny(corpus, *overrides), tmp_path)
+    stepper, validation = trainer.stepper, trainer.validation
+    assert (stepper.precision, stepper.max_grad_norm, stepper.seed) == ("bf16", 3, 9)
+    assert stepper.loss.deterministic and trainer.schedule.warmup_steps == 17
+    assert type(stepper.augment).__name__ == "Identity"
+    assert type(stepper.optimizer) is torch.optim.Adam
+    assert stepper.optimizer.param_groups[0]["lr"] == 0.02
+    assert trainer.total_steps == 4 * 3  # 24 clips, 4 a batch, 2 batches a step
+    assert (validation.monitor, validation.n_examples) == ("loss", 1)
+    assert validation.precision == "bf16" and validation.loss is stepper.loss
+    assert set(validation.read.__self__.decoders) == {"greedy", "beam"}
+
+
+def test_weights_can_start_from_a_checkpoint(corpus, tmp_path):
+    first = trainer_of(tiny(corpus), tmp_path)
+    first.save()
+    torch.manual_seed(99)
+    second = trainer_of(tiny(corpus, f"init_from={first.checkpoints.last}"), tmp_path / "second")
+    weights = second.stepper.recognizer.state_dict()
+    for name, tensor in first.stepper.recognizer.state_dict().items():
+        assert torch.equal(tensor, weights[name]), name
+    assert second.progress.step == 0 and not second.stepper.optimizer.state_dict()["state"]
+
+
+def test_a_checkpoint_is_described_in_plain_values_without_a_path():
+    stored = "transform.normalise.statistics=/home/somebody/stats.json"
+    config = tiny("transform=logmel80_stored", stored)
+    before = config["transform"]["normalise"]["statistics"]
+    description = describe(config, build_text(config))
+    assert "somebody" not in str(description) and "somebody" in before
+    assert config["transform"]["normalise"]["statistics"] == before  # the config is left alone
+    assert set(description["config"]) == {"text", "transform", "model"}
+    assert len(description["symbols"]) == 46 and description["name"] == "convnet"

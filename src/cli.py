@@ -1,11 +1,12 @@
 """What people meet when a command line goes wrong: one clear line, and an exit status."""
 
+import contextlib
 import difflib
 import functools
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from src.utils.errors import UserError
@@ -29,8 +30,9 @@ def hydra_entry(config_name: str) -> Callable:
 
         @functools.wraps(function)
         def collect(config):
-            statuses.append(function(config) or 0)
-            return statuses[-1]
+            # Told here, before Hydra adds a line of its own.
+            with _told_in_one_line(wants_traceback):
+                statuses.append(function(config) or 0)
 
         entry = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)
         run = entry(collect)
@@ -38,19 +40,25 @@ def hydra_entry(config_name: str) -> Callable:
         @functools.wraps(function)
         def main() -> None:
             _multirun_first()
-            try:
+            with _told_in_one_line(wants_traceback):
                 run()
-            except Exception as error:
-                message = explain(error)
-                if message is None or wants_traceback:
-                    raise
-                print(f"error: {message}", file=sys.stderr)
-                sys.exit(1)
             sys.exit(max(statuses, default=0))
 
         return main
 
     return decorate
+
+
+@contextlib.contextmanager
+def _told_in_one_line(wants_traceback: bool) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        message = explain(error)
+        if message is None or wants_traceback:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _multirun_first() -> None:
@@ -67,7 +75,9 @@ def explain(error: BaseException) -> str | None:
     while chain is not None:  # one of ours may come wrapped, from an interpolation say
         if isinstance(chain, UserError):
             return str(chain)
-        chain = chain.__cause__
+        # OmegaConf cuts the cause off; what it was handling is still there.
+        wrapped = isinstance(chain, OmegaConfBaseException)
+        chain = chain.__cause__ or (chain.__context__ if wrapped else None)
     if isinstance(error, OverrideParseException):
         return (
             f"{error.override}: expected key=value, or group=choice; put quotes around a value "

@@ -75,6 +75,15 @@ def test_a_mistake_on_the_command_line_gives_one_clear_line(override, commands_h
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_mistake_is_told_in_one_line_and_nothing_else(tmp_path):
+    for override in ("resume=nowhere", f"dataset.path={tmp_path}/nowhere.h5"):
+        result = run("train.py", "-cn=convnet", "device=cpu", f"run_dir={tmp_path}", override)
+        assert result.returncode == 1
+        [line] = result.stderr.splitlines()
+        assert line.startswith(f"error: {override.removeprefix('dataset.path=')}: no ")
+        assert "UserError" not in line and "--cfg job" not in line
+
+
 def test_a_misspelt_config_names_the_nearest():
     message = refused("train.py", "-cn=convnett")
     assert "-cn=convnett: no such config; did you mean convnet?" in message

@@ -36,7 +36,8 @@ def main(config: DictConfig) -> int:
         rows = (row for row, name in enumerate(job.dataset.ids) if name in read)
         shown = [job.dataset[row] for row in itertools.islice(rows, resolved["n_pictures"])]
         draw(job.transcriber, shown, folder / "pictures")
-        print(f"\nPredictions: {folder}{os.sep}*.json   Pictures: {folder / 'pictures'}")
+        pictures = f"   Pictures: {folder / 'pictures'}" if shown else ""
+        print(f"\nPredictions: {folder}{os.sep}*.json{pictures}")
         print(f"The worst ones: python calc_wer_cer.py --dir_path {folder} --worst 10", flush=True)
     tell_unreadable(job.unreadable, len(predictions))
     return 0

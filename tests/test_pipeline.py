@@ -1,0 +1,103 @@
+"""One hand for recogniser, decoders and vocabulary: batches, waveforms, folders."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from src.batch import Utterance
+from src.build.inference import load_recognizer
+from src.build.parts import build_transcriber
+from src.datasets import collate
+from src.pipeline import remove_predictions
+from tests.cli.in_process import untrained
+from tests.recordings import TONE
+
+GREEDY = {"_target_": "src.decoders.Greedy"}
+BEAM = {"_target_": "src.decoders.PrefixBeam", "beam_width": 4, "n_best": 2}
+
+
+@pytest.fixture(scope="module", params=["text=characters", "text=phonemes"])
+def transcriber(request, tmp_path_factory):
+    """An untrained model of letters, then of phonemes, read greedily and by beam search."""
+    path = untrained(tmp_path_factory.mktemp("model") / "model.pt", request.param)
+    text, recognizer, _ = load_recognizer(path)
+    return build_transcriber(recognizer, text, BEAM, "float32")
+
+
+def utterance(name: str, n_samples: int, transcript: str = "", target: str = "") -> Utterance:
+    return Utterance(name, TONE[:n_samples].astype(np.float32), transcript, target)
+
+
+def test_an_utterance_is_read_the_same_alone_and_in_a_batch(transcriber):
+    long, short = utterance("long", 32000), utterance("short", 9000)
+    together = transcriber.transcribe(collate([long, short]))
+    assert [p.id for p in together] == ["long", "short"]
+    for prediction, alone in zip(together, (long, short), strict=True):
+        single = transcriber.transcribe(collate([alone]))[0]
+        for name in ("greedy", "beam"):
+            texts = [h.text for h in prediction.readings[name]]
+            assert texts == [h.text for h in single.readings[name]]
+            scores = [h.score for h in single.readings[name]]
+            assert [h.score for h in prediction.readings[name]] == pytest.approx(scores, rel=1e-4)
+        assert prediction.duration_s == len(alone.waveform) / 16000
+
+
+def test_a_waveform_gives_the_last_decoders_first_choice(transcriber):
+    best = transcriber.transcribe_waveform(TONE[:16000])
+    prediction = transcriber.transcribe(collate([utterance("a", 16000)]))[0]
+    assert best == prediction.readings["beam"][0]
+    assert prediction.target is None and prediction.word is None
+
+
+def test_emissions_are_made_in_evaluation_mode_and_without_gradient(transcriber):
+    transcriber.recognizer.train()
+    emissions = transcriber.emissions(collate([utterance("a", 16000)]))
+    assert not transcriber.recognizer.training
+    assert not emissions.log_probs.requires_grad
+    again = transcriber.emissions(collate([utterance("a", 16000)]))
+    torch.testing.assert_close(emissions.log_probs, again.log_probs, rtol=0, atol=0)
+
+
+def test_words_are_named_only_through_a_closed_lexicon(transcriber):
+    known = transcriber.transcribe(collate([utterance("a", 16000, "Down", "D AW N")]))[0]
+    assert known.target == "D AW N" and known.word == "down"
+    if known.unit == "phoneme":
+        assert known.read_word in transcriber.text.lexicon and 0 < known.word_posterior <= 1
+    else:
+        assert known.read_word is None
+
+
+def test_every_prediction_is_a_file_and_older_ones_go(transcriber, tmp_path):
+    older = {"id": "older", "pred_text": "a", "n_best": []}
+    (tmp_path / "older.json").write_text(json.dumps(older))
+    batches = [collate([utterance("a", 16000), utterance("b", 9000)]), collate([utterance("c", 1)])]
+    predictions = transcriber.transcribe_all(batches, tmp_path)
+    assert [p.id for p in predictions] == ["a", "b", "c"]
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", "b.json", "c.json"}
+    for prediction in predictions:
+        assert json.loads((tmp_path / f"{prediction.id}.json").read_text()) == prediction.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("content", "goes"),
+    [
+        ('{"pred_text": "", "n_best": []}', True),
+        ('{"pred_text": "a", "text": "a"}', False),
+        ('{"n_best": []}', False),
+        ('["pred_text", "n_best"]', False),
+        ('"pred_text n_best"', False),
+        ("", False),
+        ("\xff", False),
+        ("[" * 100_000, False),
+    ],
+)
+def test_only_files_that_are_surely_predictions_go(tmp_path, content, goes):
+    for name in ("old.json", "new.json", "old.txt"):
+        (tmp_path / name).write_text(content, encoding="latin-1")
+    (tmp_path / "folder.json").mkdir()
+    remove_predictions(tmp_path, keep={"new"})
+    assert (tmp_path / "old.json").exists() != goes
+    assert {"new.json", "old.txt", "folder.json"} <= {path.name for path in tmp_path.iterdir()}
+    remove_predictions(tmp_path / "nowhere", keep=set())

@@ -86,3 +86,39 @@ def untrained(path: Path, *overrides: str) -> Path:
     state = describe(config | {"name": "untrained"}, text)
     save_checkpoint(path, state | {"step": 0, "recognizer": recognizer.state_dict()})
     return path
+
+
+def cut(path: Path) -> Path:
+    """Keep the first half of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return path
+
+
+def emptied(path: Path) -> Path:
+    """A file of no bytes."""
+    path.write_bytes(b"")
+    return path
+
+
+def text(path: Path) -> Path:
+    """A file of plain text."""
+    path.write_text("not a sound\n" * 50)
+    return path
+
+
+def inference_arguments(checkpoint: Path, output: Path, *overrides: str | Path) -> tuple:
+    """Arguments of a quick inference: one thread, one picture, greedy."""
+    quick = ("device=cpu", "n_pictures=1", "decoder=greedy", "loader.n_workers=0")
+    return (f"checkpoint={checkpoint}", f"output={output}", *quick, *overrides)
+
+
+def infer(checkpoint: Path, output: Path, *overrides: str | Path) -> Outcome:
+    """inference.py with these arguments, in this process."""
+    return call("inference", *inference_arguments(checkpoint, output, *overrides))
+
+
+def predictions(folder: Path) -> set[str]:
+    """Ids of the prediction files in a folder, after checking that none is half-written."""
+    assert not list(folder.rglob(".*"))
+    return {path.stem for path in folder.glob("*.json")}

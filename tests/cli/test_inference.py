@@ -241,35 +241,6 @@ def test_real_speech_sounds_alike_in_every_rate_depth_and_channel_count(
     assert distance("16k", "8k") > 0.2  # a telephone carries nothing above 4 kHz
 
 
-MISTAKES = {
-    "checkpoint=null": "python train.py -cn=quickstart",
-    "checkpoint=nowhere": "nowhere: no checkpoint there",
-    "input=nowhere": "nowhere: no such file or folder",
-    "part=dev": "part=dev: dataset=librispeech has no such part; there are test, train, validation",
-    "part=root": "part=root: dataset=librispeech has no such part",
-    "precision=half": "precision=half: expected float32, bf16, fp16",
-    "n_pictures=-1": "n_pictures=-1: expected a whole number from 0 up",
-    "n_pictures=few": "n_pictures=few: expected a whole number from 0 up",
-    "device=gpu": "device=gpu: unknown",
-    "decoder=beem": "decoder=beem: no such choice; did you mean beam?",
-    "decoder.beam_width=0": "beam_width",
-    "dataset=libri": "dataset=libri: no such choice; did you mean librispeech?",
-    "loader.batch_size=some": "loader.batch_size=some: expected a whole number",
-    "loader.batch_size=0": "batch_size=0; expected a number from 1 up",
-    "loader.n_workers=-1": "n_workers=-1; expected a number from 0 up",
-    "+loader.worker=1": "loader.worker: make_loader has no such key; did you mean n_workers?",
-    "inputs=talks": "inputs: the config has no such key; did you mean input?",
-}
-
-
-@pytest.mark.parametrize("override", MISTAKES)
-def test_a_mistake_on_the_command_line_gives_one_clear_line(override, letters, talks, tmp_path):
-    source = [] if override.startswith(("input=", "part=", "dataset=")) else [f"input={talks}"]
-    refusal = read(letters, tmp_path / "out", *source, override).refusal
-    assert MISTAKES[override] in refusal
-    assert not list((tmp_path / "out").rglob("*.json"))
-
-
 def test_a_model_of_another_rate_than_the_corpus_is_refused(commands_h5, tmp_path):
     narrow = untrained(tmp_path / "8k.pt", "transform.features.sample_rate=8000")
     refusal = read(

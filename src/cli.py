@@ -39,7 +39,7 @@ def hydra_entry(config_name: str) -> Callable:
 
         @functools.wraps(function)
         def main() -> None:
-            _multirun_first()
+            _overrides_last()
             with _told_in_one_line(wants_traceback):
                 run()
             sys.exit(max(statuses, default=0))
@@ -61,9 +61,12 @@ def _told_in_one_line(wants_traceback: bool) -> Iterator[None]:
         sys.exit(1)
 
 
-def _multirun_first() -> None:
-    # Hydra takes the flag before all overrides only; people write it anywhere.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
+def _overrides_last() -> None:
+    # Hydra's parser takes flags on one side of the overrides only; people write them anywhere.
+    def is_override(word: str) -> bool:
+        return word.startswith("~") or ("=" in word and not word.startswith("-"))
+
+    sys.argv[1:] = sorted(sys.argv[1:], key=is_override)
 
 
 def explain(error: BaseException) -> str | None:

@@ -5,12 +5,16 @@ import torch
 
 from src.batch import Batch, Emissions
 from src.logger import Logger, spectrogram_with_tokens
-from src.metrics import character_errors, word_errors
+from src.metrics import character_errors, phoneme_errors, word_errors
 from src.predictions import Prediction
 from src.recognizer import Recognizer
 from src.trainer.evaluate import Evaluation
 
-COLUMNS = ["id", "target", "raw prediction", "prediction", "wer", "cer"]
+COLUMNS = ["id", "target", "raw prediction", "prediction"]
+RATES = {
+    "character": {"wer": word_errors, "cer": character_errors},
+    "phoneme": {"per": phoneme_errors},
+}
 
 
 def show_examples(
@@ -20,7 +24,8 @@ def show_examples(
     batch, emissions = result.example
     predictions = result.predictions[: min(n_examples, len(batch))]
     rows = [_row(p, emissions, i) for i, p in enumerate(predictions)]
-    log.table(step, "validation/examples", COLUMNS, rows)
+    columns = [*COLUMNS, *RATES[predictions[0].unit]]
+    log.table(step, "validation/examples", columns, rows)
     log.image(
         step,
         "validation/spectrogram",
@@ -54,10 +59,8 @@ def draw_prediction(
 
 def _row(prediction: Prediction, emissions: Emissions, index: int) -> list:
     target, text = prediction.target or "", prediction.best.text
-    rates = ["", ""]
-    if target:
-        words, characters = word_errors(target, text), character_errors(target, text)
-        rates = [round(words.rate, 4), round(characters.rate, 4)]
+    counts = [count(target, text) for count in RATES[prediction.unit].values()]
+    rates = [round(errors.rate, 4) if target else "" for errors in counts]
     return [prediction.id, target, _raw(prediction, emissions, index), text, *rates]
 
 

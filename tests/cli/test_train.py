@@ -154,6 +154,13 @@ def test_multirun_trains_once_for_each_value(commands_h5, tmp_path):
     assert not torch.equal(*weights)
 
 
+def test_flags_may_stand_anywhere_among_the_overrides():
+    shown = run("train.py", "seed=3", "-cn", "convnet", "model.dropout=0.5", "--cfg", "job")
+    assert shown.returncode == 0, shown.stderr
+    assert "name: convnet" in shown.stdout and "dropout: 0.5" in shown.stdout
+    assert "seed: 3" in shown.stdout
+
+
 def test_one_batch_is_learnt_by_heart(commands_h5, tmp_path):
     result = run(
         "train.py", "-cn=convnet", "model=convnet_small", "experiment=one_batch", "device=cpu",

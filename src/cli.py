@@ -6,7 +6,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from src.utils.errors import UserError
@@ -108,13 +108,21 @@ def _config_error(error: BaseException) -> str:
     cause = error.__cause__ or error.__context__ or error
     if "not in struct" in f"{error} {cause}":
         key = str(getattr(cause, "full_key", None) or getattr(error, "full_key", None) or error)
-        node = getattr(cause, "parent_node", None)
-        siblings = [str(name) for name in node] if node is not None else []
-        hint = _suggest(key.rsplit(".", 1)[-1], siblings)
-        return f"{key}: the config has no such key{hint} (`+{key}=…` adds a new one.)"
+        return _unknown_key(key, getattr(cause, "parent_node", None))
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     text = re.sub(r"\s*To append to your (config|default list) use.*", "", text)
     return f"{text.rstrip('.')}. `--cfg job` shows the config as it stands."
+
+
+def _unknown_key(key: str, parent: Mapping | None) -> str:
+    from omegaconf import OmegaConf
+
+    leaf = key.rpartition(".")[2]
+    siblings = OmegaConf.to_container(parent) if parent is not None else {}
+    deeper = [name for name, node in siblings.items() if isinstance(node, dict) and leaf in node]
+    if deeper:
+        return f"{key}: the config has no such key; did you mean {key[: -len(leaf)]}{deeper[0]}.{leaf}?"
+    return f"{key}: the config has no such key{_suggest(leaf, [str(name) for name in siblings])}"
 
 
 def _suggest(word: str, known: list[str]) -> str:

@@ -46,6 +46,8 @@ def test_a_checkpoint_carries_all_that_inference_needs_and_no_path_of_this_machi
 MISTAKES = {
     "trainer.n_epoch=2": "trainer.n_epoch: the config has no such key; did you mean n_epochs",
     "modle=lstm": "modle: the config has no such key; did you mean model",
+    "dataset.limit=9": "dataset.limit: the config has no such key; did you mean dataset.train.lim",
+    "lr=3e-4": "lr: the config has no such key; did you mean optimizer.lr?",
     "model=convnett": "model=convnett: no such choice; did you mean convnet",
     "logger=zzz": "logger=zzz: no such choice; there are jsonl, tensorboard, wandb",
     "experiment=onebatch": "experiment=onebatch: no such choice; did you mean one_batch",

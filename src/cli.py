@@ -121,7 +121,8 @@ def _unknown_key(key: str, parent: Mapping | None) -> str:
     siblings = OmegaConf.to_container(parent) if parent is not None else {}
     deeper = [name for name, node in siblings.items() if isinstance(node, dict) and leaf in node]
     if deeper:
-        return f"{key}: the config has no such key; did you mean {key[: -len(leaf)]}{deeper[0]}.{leaf}?"
+        meant = f"{key.removesuffix(leaf)}{deeper[0]}.{leaf}"
+        return f"{key}: the config has no such key; did you mean {meant}?"
     return f"{key}: the config has no such key{_suggest(leaf, [str(name) for name in siblings])}"
 
 

@@ -37,6 +37,7 @@ from src.metrics import (
 )
 from src.text import Normaliser
 from src.utils.errors import UserError
+from src.utils.interrupts import ctrl_c_ends
 
 _ENGLISH, _LOWER = Normaliser(), Normaliser(drop_punctuation=False)
 NORMALISERS: dict[str, tuple[Callable[[str], str], str]] = {
@@ -47,6 +48,7 @@ NORMALISERS: dict[str, tuple[Callable[[str], str], str]] = {
 _NAMED = 20  # skipped files of one kind are named up to here, then counted
 
 
+@ctrl_c_ends("calc_wer_cer.py", "nothing was changed")
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # a terminal without × or é still gets its table

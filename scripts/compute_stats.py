@@ -17,6 +17,7 @@ from src.cli import CONFIGS, explain
 from src.transforms import FeatureStatistics, FrontEnd, StoredNormalisation
 from src.utils.devices import pick_device
 from src.utils.errors import UserError
+from src.utils.interrupts import ctrl_c_ends
 
 HELP = """\
 Features normalised by a corpus instead of by each utterance keep loudness, and can be had
@@ -31,6 +32,7 @@ features. Every checkpoint carries its own, so inference never asks for the file
 training part is read once; dataset.train.limit=N takes its first N utterances only."""
 
 
+@ctrl_c_ends("compute_stats", "nothing is written; run it again to start over")
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line, measure, write. A person's mistake ends in one line and status 1."""
     logging.basicConfig(format="%(levelname)s %(message)s")

@@ -25,6 +25,7 @@ from src.text.dictionaries import SPEECH_COMMANDS
 from src.utils.errors import UserError
 from src.utils.espeak import Espeak
 from src.utils.files import write_json
+from src.utils.interrupts import ctrl_c_ends
 
 SPLIT_LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 SETTINGS = "settings.json"  # in the folder: what it was made with
@@ -50,6 +51,7 @@ run that was killed can simply be repeated. Synthetic voices are far easier than
 on them show that everything works, not how well real speech is recognised."""
 
 
+@ctrl_c_ends("generate_commands", "run it again to start over")
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line, generate, report. A person's mistake ends in one line, status 1."""
     options = parse(arguments)
@@ -63,8 +65,6 @@ def main(arguments: list[str] | None = None) -> None:
         print(report(options.out, "" if made else " (was there already)"))
     except UserError as error:
         sys.exit(f"generate_commands: {error}")
-    except KeyboardInterrupt:
-        sys.exit("generate_commands: interrupted; run it again to start over")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -156,7 +156,7 @@ def _speak_all(
     spawn = multiprocessing.get_context("spawn")
 
     def in_new_process(share: list[Speaker]) -> int:
-        with ProcessPoolExecutor(1, spawn, _obey_only_the_parent) as process:
+        with ProcessPoolExecutor(1, spawn, _follow_the_parent) as process:
             process.submit(speak_share, share, folder, clips_per_word).result()
         return len(share) * len(list(_says(clips_per_word)))
 
@@ -164,16 +164,21 @@ def _speak_all(
     shares = [speakers[start : start + SPEAKERS_A_PROCESS] for start in starts]
     n_clips = len(speakers) * len(list(_says(clips_per_word)))
     with (
-        ThreadPoolExecutor(n_processes) as pool,
+        ThreadPoolExecutor(n_processes, initializer=_leave_ctrl_c_to_the_parent) as pool,
         tqdm(total=n_clips, desc="speaking", unit="clip", disable=None) as bar,
     ):
         for n_spoken in pool.map(in_new_process, shares):
             bar.update(n_spoken)
 
 
-def _obey_only_the_parent() -> None:
-    """In a speaking process: leave Ctrl-C to the parent, and never outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_ctrl_c_to_the_parent() -> None:
+    # In a thread of the parent: the processes that it starts inherit this from their first
+    # moment, when Python would still answer Ctrl-C with a traceback.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _follow_the_parent() -> None:
+    """In a speaking process: never outlive the parent."""
 
     def follow() -> None:
         multiprocessing.parent_process().join()

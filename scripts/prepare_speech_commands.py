@@ -12,6 +12,7 @@ from tqdm import tqdm
 from src.datasets.commands_folder import SPLITS, scan_folder, some
 from src.datasets.commands_writer import CLIP_SAMPLES, Packed, write_clips
 from src.utils.errors import UserError
+from src.utils.interrupts import ctrl_c_ends
 
 BASE_URL = "https://storage.googleapis.com/download.tensorflow.org/data"
 SHA256 = {
@@ -35,6 +36,7 @@ named. _background_noise_ holds no words and is left out. The file takes 32 kB a
 killed can simply be repeated."""
 
 
+@ctrl_c_ends("prepare_speech_commands", "run the same command again")
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line, pack, report. A person's mistake ends in one line and status 1."""
     logging.basicConfig(format="%(levelname)s %(message)s")

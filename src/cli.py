@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from src.utils.errors import UserError
+from src.utils.interrupts import ctrl_c_ends
 
+KEPT = "what is written stays, and is whole"
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
@@ -40,7 +42,8 @@ def hydra_entry(config_name: str) -> Callable:
         @functools.wraps(function)
         def main() -> None:
             _overrides_last()
-            with _told_in_one_line(wants_traceback):
+            command = Path(sys.argv[0]).name
+            with ctrl_c_ends(command, KEPT), _told_in_one_line(wants_traceback):
                 run()
             sys.exit(max(statuses, default=0))
 

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -29,24 +30,33 @@ OmegaConf.register_new_resolver("run_folder", run_folder)
 def main(config: DictConfig) -> int:
     """Compose the config, build the parts, train; the exit status tells how it ended."""
     # Imported late: --help and a misspelt key need not wait for PyTorch.
-    from src.build import KEYS, build, build_trainer, check_keys, check_top, plain
-    from src.logger import save_png, standard_loggers, training_curves
+    from src.build import KEYS, check_top, plain
+    from src.utils.folders import only_run_in
     from src.utils.provenance import record
-    from src.utils.seeding import seed_everything
 
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     resolved = plain(config)
     check_top(resolved, KEYS, "convnet")
-    chance = {key: resolved[key] for key in ("seed", "deterministic")}
+    with only_run_in(run_dir, resumed=bool(resolved["resume"])):
+        record(run_dir, OmegaConf.to_yaml(config, resolve=True))
+        return train(resolved, run_dir)
+
+
+def train(config: dict[str, Any], run_dir: Path) -> int:
+    """One run in its folder, new or continued."""
+    from src.build import build, build_trainer, check_keys
+    from src.logger import save_png, standard_loggers, training_curves
+    from src.utils.seeding import seed_everything
+
+    chance = {key: config[key] for key in ("seed", "deterministic")}
     check_keys(seed_everything, chance, parts=set(), where="")
     seed_everything(**chance)
-    record(run_dir, OmegaConf.to_yaml(config, resolve=True))
-    extra = build(resolved["logger"], "logger", run_dir=run_dir)
+    extra = build(config["logger"], "logger", run_dir=run_dir)
     log = standard_loggers(run_dir, extra)
     try:
-        trainer = build_trainer(resolved, run_dir, log)
-        if resolved["resume"]:
-            trainer.restore(Path(resolved["resume"]) / "checkpoints/last.pt")
+        trainer = build_trainer(config, run_dir, log)
+        if config["resume"]:
+            trainer.restore(Path(config["resume"]) / "checkpoints/last.pt")
         status = trainer.train()
     finally:
         log.close()

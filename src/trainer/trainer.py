@@ -222,9 +222,13 @@ class Trainer:
         self.progress = Progress.from_dict(state["progress"])
         restore_random_state(state["random"])
         self.log.rewind(self.progress.step)
-        logger.info("Resumed from %s at step %d.", path, self.progress.step)
+        step, total = self.progress.step, self.total_steps
+        done = "" if step < total else ", the last: a higher trainer.n_epochs would train on"
+        logger.info("Resumed from %s at step %d of %d%s.", path, step, total, done)
 
     def _save_before_falling(self) -> None:
+        if self.progress.step == 0:
+            return  # nothing is learnt yet
         try:
             self.save()
             logger.warning("Saved step %d to %s.", self.progress.step, self.checkpoints.last)

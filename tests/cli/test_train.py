@@ -128,6 +128,26 @@ def test_resume_continues_where_a_signal_stopped_the_run(commands_h5, tmp_path):
     steps = [line["step"] for line in log_lines(run_dir)]
     assert steps == sorted(steps)
 
+    again = run(*command, f"resume={run_dir}", f"trainer.n_epochs={n_epochs}")
+    assert again.returncode == 0, again.stderr
+    assert "the last: a higher trainer.n_epochs would train on" in again.stdout + again.stderr
+
+
+def test_a_new_run_never_overwrites_an_old_one(trained, commands_h5):
+    before = (trained / "checkpoints/best.pt").read_bytes()
+    message = refused(*small(commands_h5, trained))
+    assert f"run_dir={trained}: holds a run already" in message and "resume=" in message
+    assert (trained / "checkpoints/best.pt").read_bytes() == before
+
+
+def test_a_run_that_learns_nothing_leaves_no_checkpoint_in_the_way_of_the_next(
+    commands_h5, tmp_path
+):
+    stored = "transform=logmel80_stored"
+    for _ in range(2):
+        message = refused(*small(commands_h5, tmp_path), stored)
+        assert "transform.normalise.statistics is null" in message
+
 
 def test_a_full_disk_ends_the_run_with_a_sentence_and_no_half_file(commands_h5, tmp_path):
     run_dir = tmp_path / "run"

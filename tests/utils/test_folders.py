@@ -1,0 +1,50 @@
+import subprocess
+import sys
+
+import pytest
+
+from src.utils.errors import UserError
+from src.utils.folders import only_run_in
+from tests.conftest import REPOSITORY
+
+HOLD = """
+import sys
+from src.utils.folders import only_run_in
+with only_run_in(sys.argv[1], resumed=False):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_belongs_to_one_process_until_that_ends_however_it_ends(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        for resumed in (False, True):
+            with (
+                pytest.raises(UserError, match="another process is training in this folder"),
+                only_run_in(tmp_path, resumed=resumed),
+            ):
+                pass
+        other.kill()
+        other.wait()
+    with only_run_in(tmp_path, resumed=False):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_a_run_in_it_may_only_be_resumed(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/last.pt").touch()
+    with (
+        pytest.raises(UserError, match=r"holds a run already.*resume="),
+        only_run_in(tmp_path, resumed=False),
+    ):
+        pass
+    with only_run_in(tmp_path, resumed=True):
+        pass

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def main(config: DictConfig) -> int:
         draw(job.transcriber, shown, folder / "pictures")
         pictures = f"   Pictures: {folder / 'pictures'}" if shown else ""
         print(f"\nPredictions: {folder}{os.sep}*.json{pictures}")
-        print(f"The worst ones: python calc_wer_cer.py --dir_path {folder} --worst 10", flush=True)
+        score = f"python calc_wer_cer.py --dir_path {shlex.quote(str(folder))} --worst 10"
+        print(f"The worst ones: {score}", flush=True)
     tell_unreadable(job.unreadable, len(predictions))
     return 0
 

@@ -5,6 +5,7 @@ import difflib
 import functools
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -85,10 +86,7 @@ def explain(error: BaseException) -> str | None:
         wrapped = isinstance(chain, OmegaConfBaseException)
         chain = chain.__cause__ or (chain.__context__ if wrapped else None)
     if isinstance(error, OverrideParseException):
-        return (
-            f"{error.override}: expected key=value, or group=choice; put quotes around a value "
-            "with brackets, commas or spaces in it."
-        )
+        return _unread_override(str(error.override))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _missing_file(error.missing_cfg_file, error.options)
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
@@ -96,6 +94,18 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _config_error(error)
     return None
+
+
+def _unread_override(override: str) -> str:
+    key, equals, value = override.partition("=")
+    if not key or not equals:
+        return f"{override}: expected key=value, or group=choice."
+    value = value.replace("\\", "\\\\").replace('"', '\\"')
+    quoted = shlex.quote(f'{key}="{value}"')
+    return (
+        f"{override}: can't be read. A value with brackets, commas, = or letters such as é in it "
+        f"stands in quotes of its own: {quoted}"
+    )
 
 
 def _missing_file(name: str, options: list[str] | None) -> str:

@@ -68,7 +68,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
     if not config["checkpoint"]:
         raise UserError(
             "No checkpoint given. Name one with checkpoint=FILE_OR_RUN_FOLDER; to get one, train "
-            "it (`python train.py -cn=quickstart`) or fetch it (`python download_model.py --list`)."
+            "it (a small one: `make quickstart`) or fetch it (`python download_model.py --list`)."
         )
     _check(config)
     device = pick_device(str(config["device"]))
@@ -81,7 +81,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         node = _part(config["dataset"], config["part"], corpus)
         dataset = build(node, f"dataset.{config['part']}", text=text)
         check_sample_rate(dataset, recognizer)
-        name = "+".join(node["parts"]) if "parts" in node else f"{corpus}_{config['part']}"
+        name = _name_of_part(node, corpus, str(config["part"]))
     unreadable = dict(dataset.unreadable)
     return Inference(
         build_transcriber(recognizer.to(device), text, config["decoder"], config["precision"]),
@@ -114,6 +114,14 @@ def name_of_input(source: str) -> str:
         fixed = [part for part in path.parent.parts if not any(mark in part for mark in "*?[")]
         return Path(*fixed).name or "input"
     return path.stem or "input"
+
+
+def _name_of_part(node: Mapping[str, Any], corpus: str, part: str) -> str:
+    """train-clean-100 as LibriSpeech calls it, with whose speakers where some are held out."""
+    if "parts" not in node:
+        return f"{corpus}_{part}"
+    name = "+".join(node["parts"])
+    return name if node.get("speakers", "all") == "all" else f"{name}_{node['speakers']}"
 
 
 def _check(config: Mapping[str, Any]) -> None:

@@ -72,6 +72,7 @@ class LibriSpeech(Dataset[Utterance]):
         rows = _Rows(speakers, validation_share)
         for folder in find_parts(Path(root), parts):
             rows.add_part(folder, index_dir)
+        rows.check_someone_speaks()
         chosen = "" if speakers == "all" else f" ({speakers} speakers)"
         kept = select(
             f"LibriSpeech {'+'.join(parts)}{chosen}",
@@ -138,6 +139,7 @@ class _Rows:
         self._choice = speakers
         self._validation_share = validation_share
         self._seen: set[str] = set()
+        self._everyone: set[str] = set()
 
     def add_part(self, folder: Path, index_dir: str | Path | None) -> None:
         index, rejections = load_index(folder, index_dir)
@@ -145,6 +147,7 @@ class _Rows:
             for name in filter(self._of_chosen_speaker, names):
                 explanation = rejections.explanations.get(reason, {}).get(name, "")
                 self.rejections.add(reason, name, explanation)
+        self._everyone.update(index.speakers)
         columns = (index.ids, index.paths, index.transcripts, index.speakers)
         readable = np.isfinite(index.durations_s)
         for i, (name, path, transcript, speaker) in enumerate(zip(*columns, strict=True)):
@@ -159,6 +162,15 @@ class _Rows:
             self.transcripts.append(transcript)
             self.speakers.append(speaker)
             self.durations_s.append(index.durations_s[i])
+
+    def check_someone_speaks(self) -> None:
+        """Refuse a share of the speakers that leaves nobody on the chosen side."""
+        if self._everyone and not any(map(self._is_chosen, self._everyone)):
+            raise UserError(
+                f"validation_share={self._validation_share}: of these {len(self._everyone)} "
+                f"speakers none falls to {self._choice}. "
+                f"{'Raise' if self._choice == 'validation' else 'Lower'} dataset.validation_share."
+            )
 
     def _of_chosen_speaker(self, name: str) -> bool:
         """`name` is an id, 103-1240-0000, or a path below the part, 103/1240/…"""

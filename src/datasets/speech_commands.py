@@ -53,7 +53,8 @@ class SpeechCommands(HDF5Clips):
             raise UserError(
                 f"{path}: no such file. Make it with: python -m scripts.prepare_speech_commands "
                 f"--download --out {shlex.quote(str(path))} (2.4 GB; with the corpus unpacked "
-                "already: --source FOLDER instead of --download)"
+                "already: --source FOLDER instead of --download); or `make quickstart` speaks a "
+                "small corpus, data/quickstart/commands.h5, and trains on it."
             )
         with open_for_reading(path) as file:
             _check_schema(file, sample_rate)

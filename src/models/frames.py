@@ -70,6 +70,18 @@ class Frames:
         shape[0], shape[time_axis] = self.padding.shape
         return x.masked_fill(self.padding.view(shape), 0)
 
+    @cached_property
+    def _mirrored(self) -> Tensor:
+        """(B·T,) places to read from so that each utterance runs backwards, padding staying."""
+        places = torch.arange(self.n_frames, device=self.lengths.device).expand_as(self.padding)
+        mirrored = torch.where(self.padding, places, self.lengths[:, None] - 1 - places)
+        rows = torch.arange(len(mirrored), device=mirrored.device)[:, None] * self.n_frames
+        return (rows + mirrored).flatten()
+
+    def reverse(self, x: Tensor) -> Tensor:
+        """x (B, T, D) with each utterance backwards in its own frames; its own inverse."""
+        return x.flatten(0, 1).index_select(0, self._mirrored).view(x.shape)
+
     def select(self, x: Tensor) -> Tensor:
         """The valid frames of x (B, T, …), one after another: (n valid, …)."""
         flat = x.flatten(0, 1)

@@ -96,7 +96,12 @@ class BiRecurrence(nn.Module):
 
     def forward(self, x: Tensor, frames: Frames) -> Tensor:
         """x (B, T, n_inputs) to (B, T, D), zeros in the padding."""
-        y = self.rnn(x)[0] if frames.full else self._packed(x, frames)
+        if frames.full:
+            y = self.rnn(x)[0]
+        elif x.device.type == "cpu":
+            y = self._mirrored(x, frames)
+        else:
+            y = self._packed(x, frames)
         if self.merge == "concat":
             return y
         forwards, backwards = y.chunk(2, dim=-1)
@@ -108,6 +113,23 @@ class BiRecurrence(nn.Module):
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         packed, _ = self.rnn(packed)
         return pad_packed_sequence(packed, batch_first=True, total_length=frames.n_frames)[0]
+
+    def _mirrored(self, x: Tensor, frames: Frames) -> Tensor:
+        # What follows an utterance's last frame can't reach the frames before it, so each direction
+        # runs over the padding too, the second over mirrored utterances. PyTorch's CPU kernels
+        # for packed sequences are 2.4 times slower (GRU 512, 8 × 12 s with 20 % padding).
+        forwards = self._run(x, "")
+        backwards = frames.reverse(self._run(frames.reverse(x), "_reverse"))
+        return frames.silence(torch.cat([forwards, backwards], dim=-1))
+
+    def _run(self, x: Tensor, direction: str) -> Tensor:
+        """One direction over all of x (B, T, n_inputs), to (B, T, width)."""
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        weights = [getattr(self.rnn, name + direction) for name in names]
+        start = x.new_zeros(1, len(x), self.rnn.hidden_size)
+        if isinstance(self.rnn, nn.LSTM):
+            return torch.lstm(x, (start, start), weights, True, 1, 0.0, False, False, True)[0]
+        return torch.gru(x, start, weights, True, 1, 0.0, False, False, True)[0]
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

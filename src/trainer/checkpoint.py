@@ -77,8 +77,8 @@ def find_checkpoint(path: str | Path) -> Path:
         if candidate.is_file():
             return candidate
     raise UserError(
-        f"{path}: no checkpoint there. Train one with `python train.py -cn=quickstart`, or list "
-        "the published ones with `python download_model.py --list`."
+        f"{path}: no checkpoint there. `make quickstart` trains a small one in minutes, "
+        "`python download_model.py --list` lists the published ones."
     )
 
 

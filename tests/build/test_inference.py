@@ -107,5 +107,5 @@ def test_a_training_config_is_no_inference_config():
 
 
 def test_without_a_checkpoint_the_commands_that_get_one_are_named():
-    with pytest.raises(UserError, match=r"train\.py -cn=quickstart.*download_model\.py --list"):
+    with pytest.raises(UserError, match=r"make quickstart.*download_model\.py --list"):
         build_inference(composed("inference"), "librispeech")

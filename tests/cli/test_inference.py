@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import wave
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from src.build.inference import load_recognizer, name_of_input
 from src.utils.tables import percent
 from tests.cli.conftest import run
 from tests.cli.in_process import Outcome, call, untrained
+from tests.datasets.tiny_corpus import write_chapter
 from tests.recordings import RATE, TONE, write
 
 KEYS = {
@@ -164,6 +166,24 @@ def test_the_folder_of_predictions_is_named_after_what_is_read(tmp_path, monkeyp
     assert name_of_input("talks/**/*.wav") == "talks"
     assert name_of_input("*.wav") == "input"
     assert name_of_input("/") == "input"
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_held_out_speakers_have_a_folder_of_their_own(letters, tmp_path, part):
+    for speaker in ("103", "12"):  # 0.2707 and 0.4192 on the scale of shares
+        write_chapter(tmp_path / "corpus" / "train-clean-100", speaker, {"GO": 0.6})
+    result = read(
+        letters, tmp_path, "dataset=librispeech", f"dataset.root={tmp_path / 'corpus'}",
+        "dataset.index_dir=null", "dataset.validation_share=0.3", f"part={part}",
+    )  # fmt: skip
+    assert result.status == 0, result.stderr
+    assert len(records(tmp_path / f"train-clean-100_{part}")) == 1
+
+
+def test_the_command_that_is_shown_can_be_pasted(letters, talks, tmp_path):
+    result = read(letters, tmp_path, f"input={talks}", "name=my talks")
+    [shown] = re.findall("python (calc_wer_cer.py .*) --worst 10", result.stdout)
+    assert shlex.split(shown) == ["calc_wer_cer.py", "--dir_path", str(tmp_path / "my talks")]
 
 
 def test_an_earlier_run_leaves_no_prediction_behind_and_nothing_else_is_touched(

@@ -15,7 +15,7 @@ def letters(tmp_path_factory) -> Path:
 
 
 MISTAKES = {
-    "checkpoint=null": "python train.py -cn=quickstart",
+    "checkpoint=null": "make quickstart",
     "checkpoint=nowhere": "nowhere: no checkpoint there",
     "input=nowhere": "nowhere: no such file or folder",
     "part=dev": "part=dev: dataset=librispeech has no such part; there are test, train, validation",
@@ -31,6 +31,7 @@ MISTAKES = {
     "loader.batch_size=0": "batch_size=0; expected a number from 1 up",
     "loader.n_workers=-1": "n_workers=-1; expected a number from 0 up",
     "+loader.worker=1": "loader.worker: make_loader has no such key; did you mean n_workers?",
+    "input=naïve talk.wav": """stands in quotes of its own: 'input="naïve talk.wav"'""",
     "inputs=talks": "inputs: the config has no such key; did you mean input?",
 }
 

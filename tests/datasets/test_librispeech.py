@@ -78,6 +78,19 @@ def test_a_speaker_s_side_depends_on_nothing_but_the_name():
     assert is_validation_speaker("103", 0.271)
 
 
+@pytest.mark.parametrize(
+    ("speakers", "share", "advice"), [("validation", 0.01, "Raise"), ("train", 0.99, "Lower")]
+)
+def test_a_share_that_leaves_nobody_on_one_side_is_refused(tmp_path, speakers, share, advice):
+    write_chapter(tmp_path / "a", "103", {"GO": 0.1})  # 0.2707 on the scale of shares
+    with pytest.raises(UserError) as error:
+        LibriSpeech(tmp_path, "a", None, speakers=speakers, validation_share=share)
+    assert f"validation_share={share}: of these 1 speakers none falls to {speakers}" in str(
+        error.value
+    )
+    assert str(error.value).endswith(f"{advice} dataset.validation_share.")
+
+
 def test_only_the_chosen_speakers_flaws_are_told(tmp_path, caplog):
     for speaker in map(str, range(1, 21)):
         write_chapter(tmp_path / "a", speaker, {"GO": 0.1, "UP": 0.1})

@@ -119,3 +119,20 @@ def test_each_utterance_is_read_from_both_of_its_own_ends(kind, merge):
             expected = alone if merge == "concat" else alone[:, :4] + alone[:, 4:]
             torch.testing.assert_close(y[i, : len(utterance)], expected)
             assert not y[i, len(utterance) :].any()
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("lengths", [(5, 3, 1), (4, 4), (6, 0, 2)])
+def test_the_way_of_cpus_equals_the_packed_way_of_gpus_and_so_do_the_gradients(kind, lengths):
+    torch.manual_seed(0)
+    layer = BiRecurrence(kind, n_inputs=4, width=3, merge="concat")
+    frames = Frames(torch.tensor(lengths), 7)
+    x = frames.silence(torch.randn(len(lengths), 7, 4))
+    gradients = []
+    outputs = [frames.silence(way(x, frames)) for way in (layer._packed, layer._mirrored)]
+    torch.testing.assert_close(outputs[0], outputs[1])
+    for output in outputs:
+        layer.zero_grad()
+        (output * torch.linspace(-1, 1, output.numel()).view(output.shape)).sum().backward()
+        gradients.append([p.grad.clone() for p in layer.parameters()])
+    torch.testing.assert_close(*gradients)

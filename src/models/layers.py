@@ -98,7 +98,7 @@ class BiRecurrence(nn.Module):
         """x (B, T, n_inputs) to (B, T, D), zeros in the padding."""
         if frames.full:
             y = self.rnn(x)[0]
-        elif x.device.type == "cpu":
+        elif x.device.type == "cpu" and isinstance(self.rnn, nn.GRU):
             y = self._mirrored(x, frames)
         else:
             y = self._packed(x, frames)
@@ -116,8 +116,9 @@ class BiRecurrence(nn.Module):
 
     def _mirrored(self, x: Tensor, frames: Frames) -> Tensor:
         # What follows an utterance's last frame can't reach the frames before it, so each direction
-        # runs over the padding too, the second over mirrored utterances. PyTorch's CPU kernels
-        # for packed sequences are 2.4 times slower (GRU 512, 8 × 12 s with 20 % padding).
+        # runs over the padding too, the second over mirrored utterances. On a CPU this is 2.5
+        # times faster than packed GRUs (width 512, 8 × 12 s, a fifth of it padding); packed LSTMs
+        # are as fast, in bf16 faster.
         forwards = self._run(x, "")
         backwards = frames.reverse(self._run(frames.reverse(x), "_reverse"))
         return frames.silence(torch.cat([forwards, backwards], dim=-1))
@@ -127,8 +128,6 @@ class BiRecurrence(nn.Module):
         names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
         weights = [getattr(self.rnn, name + direction) for name in names]
         start = x.new_zeros(1, len(x), self.rnn.hidden_size)
-        if isinstance(self.rnn, nn.LSTM):
-            return torch.lstm(x, (start, start), weights, True, 1, 0.0, False, False, True)[0]
         return torch.gru(x, start, weights, True, 1, 0.0, False, False, True)[0]
 
 

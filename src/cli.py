@@ -30,9 +30,11 @@ def hydra_entry(config_name: str) -> Callable:
         wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves its exceptions to us
         statuses: list[int] = []
+        begun: list[Callable] = []
 
         @functools.wraps(function)
         def collect(config):
+            begun.append(function)
             # Told here, before Hydra adds a line of its own.
             with _told_in_one_line(wants_traceback):
                 statuses.append(function(config) or 0)
@@ -45,7 +47,13 @@ def hydra_entry(config_name: str) -> Callable:
             _overrides_last()
             command = Path(sys.argv[0]).name
             with ctrl_c_ends(command, KEPT), _told_in_one_line(wants_traceback):
-                run()
+                try:
+                    run()
+                except (OSError, ValueError) as error:
+                    refused = None if begun else _refused_folder(error)
+                    if refused is None:
+                        raise
+                    raise refused from error
             sys.exit(max(statuses, default=0))
 
         return main
@@ -63,6 +71,17 @@ def _told_in_one_line(wants_traceback: bool) -> Iterator[None]:
             raise
         print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
+
+
+def _refused_folder(error: BaseException) -> UserError | None:
+    """Why Hydra could not make the run's folder or open its log there, if that is what failed."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if not isinstance(cause, OSError) or cause.filename is None:
+        return None
+    return UserError(
+        f"{cause.filename}: can't be made or written ({cause.strerror}). Choose another folder "
+        "(run_dir=… for training, output=… for inference), or mend this one."
+    )
 
 
 def _overrides_last() -> None:

@@ -86,6 +86,16 @@ def test_a_mistake_is_told_in_one_line_and_nothing_else(tmp_path):
         assert "UserError" not in line and "--cfg job" not in line
 
 
+@pytest.mark.parametrize("folder", ["file", "file/run", "/proc", "/proc/run"])
+def test_a_run_folder_that_can_t_be_written_is_told_in_one_line(folder, tmp_path):
+    (tmp_path / "file").touch()
+    for command in (("train.py", "-cn=convnet", "run_dir"), ("inference.py", "output")):
+        if (folder, command[0]) != ("/proc", "inference.py"):  # which keeps no log there
+            message = refused(*command[:-1], f"{command[-1]}={tmp_path / folder}")
+            assert f"{tmp_path / folder}" in message
+            assert "can't be made or written" in message and "Choose another folder" in message
+
+
 def test_a_misspelt_config_names_the_nearest():
     message = refused("train.py", "-cn=convnett")
     assert "-cn=convnett: no such config; did you mean convnet?" in message

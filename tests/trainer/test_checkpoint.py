@@ -33,7 +33,7 @@ def test_a_run_folder_stands_for_its_best_checkpoint_and_else_for_its_last(tmp_p
 
 
 def test_an_absent_checkpoint_tells_how_to_get_one(tmp_path):
-    with pytest.raises(UserError, match=r"no checkpoint there.*python train\.py.*download_model"):
+    with pytest.raises(UserError, match=r"no checkpoint there.*make quickstart.*download_model"):
         load_checkpoint(tmp_path / "nothing")
 
 

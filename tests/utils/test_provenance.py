@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -72,7 +73,7 @@ def test_packages_are_those_that_are_installed(tmp_path, repository):
 def test_the_environment_names_command_python_and_machine(tmp_path, repository):
     record(tmp_path / "run", "", repository)
     environment = json.loads((tmp_path / "run/environment.json").read_text())
-    assert "pytest" in environment["command"]
+    assert shlex.split(environment["command"]) == sys.orig_argv
     assert environment["python"] == sys.version
     assert environment["processors"] == os.cpu_count()
     assert environment["processor"] and environment["platform"]

@@ -2,6 +2,7 @@
 
 import atexit
 import signal
+import sys
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -141,11 +142,18 @@ def _collate_readable(
 
 def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
+    sys.excepthook = _unless_nobody_listens
     # Ctrl-C reaches the whole process group, a scheduler's SIGTERM every process of the job. The
     # first is the trainer's to answer, who wants to finish its step and save; workers end by
     # themselves when it is gone. A second SIGTERM ends a worker that doesn't.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
+
+
+def _unless_nobody_listens(kind: type, value: BaseException, trace: object) -> None:
+    # The thread that hands over tensors meets a closed connection when the trainer has left.
+    if not issubclass(kind, ConnectionError):
+        sys.__excepthook__(kind, value, trace)
 
 
 def _pad(rows: Sequence[Tensor], dtype: torch.dtype) -> Tensor:

@@ -10,6 +10,8 @@ from src.predictions import Prediction
 from src.recognizer import Recognizer
 from src.trainer.evaluate import Evaluation
 
+LONGEST_S = 40.0  # seconds that a picture shows
+LONGEST_TEXT = 600  # characters above it, about as many as are said in that time
 COLUMNS = ["id", "target", "raw prediction", "prediction"]
 RATES = {
     "character": {"wer": word_errors, "cer": character_errors},
@@ -39,22 +41,33 @@ def show_examples(
 def draw_prediction(
     prediction: Prediction, batch: Batch, emissions: Emissions, recognizer: Recognizer
 ) -> np.ndarray:
-    """Spectrogram and posteriors of a batch's first utterance under its tokens, RGB (H, W, 3)."""
+    """Spectrogram and posteriors of a batch's first utterance under its tokens, RGB (H, W, 3).
+
+    Of a long one the first LONGEST_S seconds: nobody could read thousands of tokens.
+    """
     device = next(recognizer.parameters()).device
-    waveform = batch.waveforms[:1].to(device)
-    features, lengths = recognizer.features(waveform, batch.waveform_lengths[:1].to(device))
-    heard = prediction.best.text
-    title = f"{prediction.id}\nheard: {heard or '(nothing)'}"
+    n_samples = min(int(batch.waveform_lengths[0]), int(LONGEST_S * recognizer.sample_rate))
+    n_frames = min(int(emissions.lengths[0]), int(LONGEST_S / recognizer.frame_s))
+    waveform = batch.waveforms[:1, :n_samples].to(device)
+    features, lengths = recognizer.features(waveform, torch.tensor([n_samples], device=device))
+    tokens = [(token["token"], token["start_s"]) for token in prediction.token_times()]
+    heard = _beginning(prediction.best.text)
+    part = "" if prediction.duration_s <= LONGEST_S else f" (the first {LONGEST_S:g} s)"
+    title = f"{prediction.id}{part}\nheard: {heard or '(nothing)'}"
     if prediction.target is not None:
-        title += f"\nsaid: {prediction.target}"
+        title += f"\nsaid: {_beginning(prediction.target)}"
     return spectrogram_with_tokens(
         features[0, : int(lengths[0])].cpu().numpy(),
         recognizer.front_end.hop_s,
-        [(token["token"], token["start_s"]) for token in prediction.token_times()],
+        [(symbol, start_s) for symbol, start_s in tokens if start_s < LONGEST_S],
         title=title,
-        posteriors=emissions.log_probs[0, : int(emissions.lengths[0])].exp().cpu().numpy(),
+        posteriors=emissions.log_probs[0, :n_frames].exp().cpu().numpy(),
         frame_s=recognizer.frame_s,
     )
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 
 def _row(prediction: Prediction, emissions: Emissions, index: int) -> list:

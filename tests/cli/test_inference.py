@@ -14,7 +14,11 @@ import torch
 
 import calc_wer_cer
 from src import audio
+from src.batch import Emissions, Hypothesis, Utterance
 from src.build.inference import load_recognizer, name_of_input
+from src.datasets import collate
+from src.predictions import Prediction
+from src.trainer import draw_prediction
 from src.utils.tables import percent
 from tests.cli.conftest import run
 from tests.cli.in_process import Outcome, call, untrained
@@ -259,6 +263,24 @@ def test_real_speech_sounds_alike_in_every_rate_depth_and_channel_count(
     assert distance("8bit", "8bit_as_16") == 0
     assert distance("16k", "44k") < 0.05 and distance("8k", "8k_up") < 0.1
     assert distance("16k", "8k") > 0.2  # a telephone carries nothing above 4 kHz
+
+
+def test_a_picture_shows_the_first_40_seconds_whatever_comes_after(letters):
+    text, recognizer, _ = load_recognizer(letters)
+
+    def picture(seconds: int) -> np.ndarray:
+        noise = np.random.default_rng(1).uniform(-0.5, 0.5, seconds * RATE).astype(np.float32)
+        batch = collate([Utterance("talk", noise, "a b", "a b", (2, 1, 3))])
+        log_probs = torch.full((1, seconds * 25, 29), 1 / 29).log()
+        frames = tuple(range(10, seconds * 25, 50))  # a token every two seconds
+        hypothesis = Hypothesis("ab " * 500, (3,) * len(frames), frames, 0.0)
+        prediction = Prediction(
+            "talk", "character", {"greedy": [hypothesis]}, text.vocabulary.symbols, 0.04, seconds
+        )
+        emissions = Emissions(log_probs, torch.tensor([seconds * 25]))
+        return draw_prediction(prediction, batch, emissions, recognizer)
+
+    np.testing.assert_array_equal(picture(60), picture(50))
 
 
 def test_a_model_of_another_rate_than_the_corpus_is_refused(commands_h5, tmp_path):

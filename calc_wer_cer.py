@@ -36,6 +36,7 @@ from src.metrics import (
     worst,
 )
 from src.text import Normaliser
+from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
 
@@ -95,29 +96,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--worst",
-        type=_whole_number(0),
+        type=whole_number(0),
         default=0,
         metavar="N",
         help="also show the N utterances of highest rate, reference over prediction",
     )
     parser.add_argument(
         "--n_resamples",
-        type=_whole_number(1),
+        type=whole_number(1),
         default=1000,
         metavar="N",
         help="bootstrap samples behind each interval (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON; rates are fractions")
     return parser
-
-
-def _whole_number(least: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not value.isdecimal() or int(value) < least:
-            raise argparse.ArgumentTypeError(f"{value} is not a whole number from {least} up")
-        return int(value)
-
-    return parse
 
 
 def _warn(skipped: list[Skipped]) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 import wave
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +22,7 @@ from tqdm import tqdm
 from scripts.generated_clips import SAMPLE_RATE, make_clip
 from scripts.generated_speakers import TEST_ONLY_ACCENT, Speaker, cast_speakers
 from src.text.dictionaries import SPEECH_COMMANDS
+from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.espeak import Espeak
 from src.utils.files import write_json
@@ -75,12 +76,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add, count = parser.add_argument, _whole_number(1)
+    add, count = parser.add_argument, whole_number(1)
     default = "default %(default)s"
     add("--out", type=Path, default=Path("data/quickstart/clips"), help=default)
     add("--n_speakers", type=count, default=240, help=f"of all parts together ({default})")
     add("--clips_per_word", type=count, default=1, help=f"by each speaker ({default})")
-    add("--seed", type=_whole_number(0), default=0, help=f"other seed, other voices ({default})")
+    add("--seed", type=whole_number(0), default=0, help=f"other seed, other voices ({default})")
     add("--n_processes", type=count, default=2, help=f"speaking at once ({default})")
     return parser.parse_args(arguments)
 
@@ -226,17 +227,6 @@ def _says(clips_per_word: int) -> Iterator[tuple[str, int]]:
 
 def _clip_name(word: str, speaker: Speaker, take: int) -> str:
     return f"{word}/{speaker.id}_nohash_{take}.wav"
-
-
-def _whole_number(least: int) -> Callable[[str], int]:
-    """A type for argparse."""
-
-    def parse(value: str) -> int:
-        if not value.isdecimal() or int(value) < least:
-            raise argparse.ArgumentTypeError(f"{value} is not a whole number from {least} up")
-        return int(value)
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What people meet when a command line goes wrong: one clear line, and an exit status."""
 
 import contextlib
-import difflib
 import functools
 import os
 import re
@@ -10,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from src.utils.errors import UserError
+from src.utils.errors import UserError, nearest
 from src.utils.interrupts import ctrl_c_ends
 
 KEPT = "what is written stays, and is whole"
@@ -131,9 +130,9 @@ def _missing_file(name: str, options: list[str] | None) -> str:
     group, _, choice = name.removesuffix(".yaml").rpartition("/")
     if group:
         known = options or [path.stem for path in (CONFIGS / group).glob("*.yaml")]
-        return f"{group}={choice}: no such choice{_suggest(choice, known)}"
+        return f"{group}={choice}: no such choice{nearest(choice, known)}"
     known = [path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "base"]
-    return f"-cn={choice}: no such config{_suggest(choice, known)}"
+    return f"-cn={choice}: no such config{nearest(choice, known)}"
 
 
 def _config_error(error: BaseException) -> str:
@@ -155,11 +154,4 @@ def _unknown_key(key: str, parent: Mapping | None) -> str:
     if deeper:
         meant = f"{key.removesuffix(leaf)}{deeper[0]}.{leaf}"
         return f"{key}: the config has no such key; did you mean {meant}?"
-    return f"{key}: the config has no such key{_suggest(leaf, [str(name) for name in siblings])}"
-
-
-def _suggest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; there are {', '.join(sorted(known))}." if known else "."
+    return f"{key}: the config has no such key{nearest(leaf, [str(name) for name in siblings])}"

@@ -8,12 +8,12 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
-from src.build.targets import build, check_keys, check_top, nearest
+from src.build.targets import build, check_keys, check_top
 from src.datasets import AudioFiles, Batches, make_loader
 from src.pipeline import Transcriber
 from src.trainer import load_checkpoint, load_weights
 from src.utils.devices import PRECISIONS, pick_device
-from src.utils.errors import UserError
+from src.utils.errors import UserError, nearest
 
 KEYS = (  # at the top of configs/inference.yaml
     *("checkpoint", "input", "dataset", "part", "name", "output", "device", "precision"),

@@ -4,11 +4,10 @@ A config may come from a downloaded checkpoint, so a target is not any dotted pa
 of the config may only name what one room exports in `__all__`, and an optimizer is one of three.
 """
 
-import difflib
 import importlib
 import inspect
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from src.utils.errors import UserError
+from src.utils.errors import UserError, nearest
 
 ROOM_OF = {
     "text": "text",
@@ -143,12 +142,6 @@ def _members(hint: Any) -> set[Any]:
     """The types of a union, or the one type that an annotation is."""
     is_union = typing.get_origin(hint) in (typing.Union, UnionType)
     return set(typing.get_args(hint)) if is_union else {hint}
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word: what was perhaps meant, or what there is."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(known))}."
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The one exception that is shown to people as a sentence instead of a traceback."""
+"""What is shown to people as a sentence instead of a traceback."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -11,3 +14,12 @@ class UserError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(str(message).split()))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown word: what was perhaps meant, or what there is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there are {', '.join(known)}." if known else "."

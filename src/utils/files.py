@@ -17,7 +17,8 @@ def atomic_write(path: str | Path, mode: str = "wb", *, sync: bool = True) -> It
     """Open a file that appears under `path` only once it is complete.
 
     It is written beside its final place, flushed and renamed, so a reader meets the old file
-    or the new one, never a half of either.
+    or the new one, never a half of either. A process killed meanwhile leaves a hidden
+    `.NAME.….part`, which `remove_leftovers` clears away.
 
     Args:
         mode: "wb" or "w" (UTF-8).
@@ -33,7 +34,7 @@ def atomic_write(path: str | Path, mode: str = "wb", *, sync: bool = True) -> It
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Cut, so that a name as long as the file system allows still fits.
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        descriptor, name = tempfile.mkstemp(".part", f".{path.name[:40]}.", path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, mode, encoding=encoding) as file:
             yield file
@@ -43,6 +44,8 @@ def atomic_write(path: str | Path, mode: str = "wb", *, sync: bool = True) -> It
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
+        if sync:
+            sync_folder(path.parent)
     except OSError as error:
         raise UserError(
             f"{path}: could not be written ({error.strerror or error}). What was there before is "
@@ -52,6 +55,24 @@ def atomic_write(path: str | Path, mode: str = "wb", *, sync: bool = True) -> It
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def sync_folder(folder: str | Path) -> None:
+    """Wait until the names in a folder are on disk: a power cut would else undo a renaming."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems can't, and rename durably anyway
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Delete what `atomic_write` left half-written in a folder that nobody else writes to now."""
+    for path in Path(folder).glob(".*.part"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def write_json(path: str | Path, value: Any, *, sync: bool = True) -> None:

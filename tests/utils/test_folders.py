@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 
@@ -36,6 +38,42 @@ def test_a_folder_belongs_to_one_process_until_that_ends_however_it_ends(tmp_pat
     with only_run_in(tmp_path, resumed=False):
         pass
     assert not list(tmp_path.iterdir())
+
+
+WITH_A_WORKER = """
+import multiprocessing, sys, time
+from src.utils.folders import only_run_in
+with only_run_in(sys.argv[1], resumed=False):
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    worker.start()
+    print(worker.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_worker_that_outlives_its_killed_trainer_holds_no_folder(tmp_path):
+    command = [sys.executable, "-c", WITH_A_WORKER, tmp_path]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as trainer:
+        worker = int(trainer.stdout.readline())
+        trainer.kill()
+        trainer.wait()
+        try:
+            with only_run_in(tmp_path, resumed=True):
+                os.kill(worker, 0)  # still there
+        finally:
+            os.kill(worker, signal.SIGKILL)
+
+
+def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    halves = [tmp_path / ".log.jsonl.abc.part", tmp_path / "checkpoints/.last.pt.x_1.part"]
+    kept = [tmp_path / "log.jsonl", tmp_path / ".gitignore", tmp_path / "checkpoints/last.pt"]
+    for path in (*halves, *kept):
+        path.touch()
+    with only_run_in(tmp_path, resumed=True):
+        assert [path.exists() for path in (*halves, *kept)] == [False] * 2 + [True] * 3
 
 
 def test_a_folder_with_a_run_in_it_may_only_be_resumed(tmp_path):

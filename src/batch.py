@@ -69,6 +69,20 @@ class Hypothesis:
     confidences: tuple[float, ...] = ()  # of each token, 0 … 1
 
 
-def padding_mask(lengths: Tensor, n_frames: int) -> Tensor:
-    """(B, n_frames) bool, True where there is only padding."""
+def padding_mask(
+    lengths: Tensor, n_frames: int, device: torch.device | str | None = None
+) -> Tensor:
+    """(B, n_frames) bool, True where there is only padding.
+
+    Args:
+        device: where the mask is wanted; None = where the lengths are.
+    """
+    lengths = lengths.to(device or lengths.device, non_blocking=True)
     return torch.arange(n_frames, device=lengths.device) >= lengths[:, None]
+
+
+def to_float(waveforms: Tensor) -> Tensor:
+    """int16 samples as float32 in −1 … 1, full scale 32768; what is float already as float32."""
+    if waveforms.dtype == torch.int16:
+        return waveforms.float() / 32768
+    return waveforms.float()

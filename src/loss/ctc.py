@@ -39,13 +39,17 @@ class CTC(nn.Module):
         self.deterministic = deterministic
 
     def forward(self, emissions: Emissions, tokens: Tensor, token_lengths: Tensor) -> CTCLoss:
-        """Emissions (B, T_out, V), tokens (B, S) int64, their lengths (B,) to the batch's loss."""
+        """Emissions (B, T_out, V), tokens (B, S) int64, their lengths (B,) to the batch's loss.
+
+        Tokens and lengths belong on the CPU, where it is seen at once what can be aligned.
+        """
         impossible = emissions.lengths < frames_needed(tokens, token_lengths)
         # An empty target always has an alignment. Standing in for the impossible ones it keeps
         # their gradient finite, and infinity is never a matter of length.
         alignable_lengths = token_lengths.masked_fill(impossible, 0)
         negative_log_p = self._negative_log_p(emissions, tokens, alignable_lengths)
-        per_utterance = negative_log_p.masked_fill(impossible & negative_log_p.isfinite(), 0.0)
+        hidden = impossible.to(negative_log_p.device, non_blocking=True)
+        per_utterance = negative_log_p.masked_fill(hidden & negative_log_p.isfinite(), 0.0)
         return CTCLoss(per_utterance.sum(), per_utterance, alignable_lengths.sum(), impossible)
 
     def _negative_log_p(self, emissions: Emissions, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -55,9 +59,10 @@ class CTC(nn.Module):
         # Half precision rises to float32; float64 stays, so that gradients can be checked.
         log_probs = log_probs.to(torch.promote_types(log_probs.dtype, torch.float32))
         log_probs = functional.pad(log_probs, (0, 0, 0, int(n_frames == 0)))  # T_out = 0 is refused
-        inputs = (log_probs.transpose(0, 1), tokens, frame_lengths, lengths)
         if self.deterministic:
-            inputs = tuple(x.cpu() for x in inputs)
+            log_probs = log_probs.cpu()
+        tokens = tokens.to(log_probs.device, non_blocking=True)
+        inputs = (log_probs.transpose(0, 1), tokens, frame_lengths, lengths)
         # int64 targets choose PyTorch's own kernel; cuDNN's has been wrong on long targets.
         return functional.ctc_loss(*inputs, blank=BLANK, reduction="none").to(device)
 

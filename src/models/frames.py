@@ -27,36 +27,35 @@ def strided_lengths(lengths: Tensor, stride: int) -> Tensor:
 class Frames:
     """The valid frames of a batch whose tensors are (B, T, …).
 
-    The lengths are copied to the CPU once, when the batch enters a model: packing needs them
-    there, and each further look at a CUDA tensor would make the CPU wait for the GPU.
+    The lengths stay on the CPU, where packing and the CTC loss need them: asking a CUDA tensor
+    would make the CPU wait for the GPU. Only masks are made on the device.
     """
 
-    def __init__(self, lengths: Tensor, n_frames: int, lengths_cpu: Tensor | None = None) -> None:
-        self.lengths = lengths  # (B,) int64 on the model's device
+    def __init__(self, lengths: Tensor, n_frames: int, device: torch.device | str = "cpu") -> None:
+        self.lengths = lengths.cpu()  # (B,) int64
         self.n_frames = n_frames
-        self.lengths_cpu = lengths.cpu() if lengths_cpu is None else lengths_cpu
-        self.full = bool((self.lengths_cpu == n_frames).all())  # no padding at all
+        self.device = device
+        self._each = self.lengths.tolist()
+        self.full = all(n == n_frames for n in self._each)  # no padding at all
 
     @cached_property
     def padding(self) -> Tensor:
         """(B, T) bool, True where there is only padding."""
-        return padding_mask(self.lengths, self.n_frames)
+        return padding_mask(self.lengths, self.n_frames, self.device)
 
     @cached_property
     def _positions(self) -> Tensor:
         """(n valid,) places of the valid frames among all B·T frames."""
-        n_valid = int(self.lengths_cpu.sum())
         valid = ~self.padding.flatten()
         # Unlike valid.nonzero(), this needs no answer from the GPU: the count is known here.
-        return torch.nonzero_static(valid, size=n_valid).squeeze(1)
+        return torch.nonzero_static(valid, size=sum(self._each)).squeeze(1)
 
     def strided(self, stride: int) -> Self:
         """The frames left by a convolution that hops `stride` frames."""
         if stride == 1:
             return self
         n_frames = (self.n_frames + stride - 1) // stride
-        lengths_cpu = strided_lengths(self.lengths_cpu, stride)
-        return type(self)(strided_lengths(self.lengths, stride), n_frames, lengths_cpu)
+        return type(self)(strided_lengths(self.lengths, stride), n_frames, self.device)
 
     def silence(self, x: Tensor, time_axis: int = 1) -> Tensor:
         """`x` with zeros in its padding, whatever was there (NaN too).
@@ -73,8 +72,9 @@ class Frames:
     @cached_property
     def _mirrored(self) -> Tensor:
         """(B·T,) places to read from so that each utterance runs backwards, padding staying."""
-        places = torch.arange(self.n_frames, device=self.lengths.device).expand_as(self.padding)
-        mirrored = torch.where(self.padding, places, self.lengths[:, None] - 1 - places)
+        places = torch.arange(self.n_frames, device=self.device).expand_as(self.padding)
+        lengths = self.lengths.to(self.device, non_blocking=True)
+        mirrored = torch.where(self.padding, places, lengths[:, None] - 1 - places)
         rows = torch.arange(len(mirrored), device=mirrored.device)[:, None] * self.n_frames
         return (rows + mirrored).flatten()
 
@@ -89,7 +89,7 @@ class Frames:
 
     def restore(self, valid: Tensor) -> Tensor:
         """The inverse of `select`, with zeros in the padding: (n valid, …) → (B, T, …)."""
-        shape = (len(self.lengths_cpu), self.n_frames, *valid.shape[1:])
+        shape = (len(self._each), self.n_frames, *valid.shape[1:])
         if self.full:
             return valid.view(shape)
         flat = valid.new_zeros(shape).flatten(0, 1)
@@ -102,5 +102,5 @@ def enter(features: Tensor, lengths: Tensor) -> tuple[Tensor, Frames]:
     A batch without a single frame gets one of padding, since convolutions refuse T = 0.
     """
     features = functional.pad(features, (0, 0, 0, max(0, 1 - features.shape[1])))
-    frames = Frames(lengths, features.shape[1])
+    frames = Frames(lengths, features.shape[1], features.device)
     return frames.silence(features), frames

@@ -109,7 +109,7 @@ class BiRecurrence(nn.Module):
 
     def _packed(self, x: Tensor, frames: Frames) -> Tensor:
         # Packing refuses empty utterances: they are read as one silent frame, nobody looks at it.
-        lengths = frames.lengths_cpu.clamp(min=1)
+        lengths = frames.lengths.clamp(min=1)
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         packed, _ = self.rnn(packed)
         return pad_packed_sequence(packed, batch_first=True, total_length=frames.n_frames)[0]

@@ -61,6 +61,7 @@ class SpecAugment(nn.Module):
             generator: on the features' device; decides everything that is drawn.
         """
         n_frames, n_bins = features.shape[1:]
+        lengths = lengths.to(features.device, non_blocking=True)
         bins = torch.full_like(lengths, n_bins)
         widest = bins.clamp(max=self.max_frequency_bins)
         longest = (lengths * self.max_time_fraction).long().clamp(max=self.max_time_frames)

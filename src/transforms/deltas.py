@@ -30,7 +30,7 @@ class Deltas(nn.Module):
 
 def _slopes(x: Tensor, lengths: Tensor) -> Tensor:
     frames = torch.arange(x.shape[1], device=x.device)
-    last = (lengths - 1).clamp(min=0)[:, None]
+    last = (lengths.to(x.device, non_blocking=True) - 1).clamp(min=0)[:, None]
 
     def neighbour(offset: int) -> Tensor:
         index = (frames + offset).clamp(min=0).minimum(last)  # (B, T)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from src.batch import padding_mask
+from src.batch import padding_mask, to_float
 from src.transforms.checks import check_number
 from src.transforms.deltas import Deltas
 
@@ -46,11 +46,14 @@ class FrontEnd(nn.Module):
         return self.features.output_lengths(lengths)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Waveforms (B, N) and lengths (B,) in samples to features (B, T, F) and lengths (B,)."""
+        """Waveforms (B, N) and lengths (B,) in samples to features (B, T, F) and lengths (B,).
+
+        int16 waveforms are taken at full scale 32768. Lengths belong on the CPU, and stay there.
+        """
         features, lengths = self.unnormalised(waveforms, lengths)
         with _full_precision(features):
             features = self.normalise(features, lengths)
-        padding = padding_mask(lengths, features.shape[1])
+        padding = padding_mask(lengths, features.shape[1], features.device)
         return features.masked_fill(padding[:, :, None], 0), lengths
 
     def unnormalised(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,11 +62,12 @@ class FrontEnd(nn.Module):
         Frames beyond an utterance's length hold anything.
         """
         with _full_precision(waveforms):
-            waveforms = waveforms.float()
+            waveforms = to_float(waveforms)
             if self.pre_emphasis:
                 waveforms = self._emphasise(waveforms)
             # Only a frame of a clip shorter than a window reaches into padding; it hears zeros.
-            waveforms = waveforms.masked_fill(padding_mask(lengths, waveforms.shape[1]), 0)
+            padding = padding_mask(lengths, waveforms.shape[1], waveforms.device)
+            waveforms = waveforms.masked_fill(padding, 0)
             features = self.features(waveforms)
             lengths = self.output_lengths(lengths)
             return self.deltas(features, lengths), lengths

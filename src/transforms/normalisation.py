@@ -48,6 +48,7 @@ class UtteranceNormalisation(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Features (B, T, F) and their lengths (B,) to features normalised an utterance."""
+        lengths = lengths.to(features.device, non_blocking=True)
         padding = padding_mask(lengths, features.shape[1])[:, :, None]
         count = lengths.clamp(min=1)[:, None, None]
         if len(self.dims) == 2:

@@ -26,7 +26,7 @@ class FeatureStatistics:
 
     def update(self, features: Tensor, lengths: Tensor) -> None:
         """Count the valid frames of features (B, T, F) of lengths (B,)."""
-        valid = ~padding_mask(lengths, features.shape[1])
+        valid = ~padding_mask(lengths, features.shape[1], features.device)
         frames = features[valid].to("cpu", torch.float64)  # (n, F)
         n = len(frames)
         if n == 0:

@@ -15,7 +15,10 @@ logger = logging.getLogger("train")
 
 def run_folder(resume: str | None, run_dir: str) -> str:
     """Where the run writes: into the folder it continues, else into a new one."""
-    if resume and not Path(str(resume), "checkpoints/last.pt").is_file():
+    # A run killed before its first save has a config, and may be resumed like any other.
+    if resume and not any(
+        Path(str(resume), name).is_file() for name in ("checkpoints/last.pt", "config.yaml")
+    ):
         raise UserError(
             f"resume={resume}: no checkpoints/last.pt in there. Name the folder of an earlier run "
             "(ls -d saved/*/*), or leave resume out to start a new one."
@@ -56,7 +59,9 @@ def train(config: dict[str, Any], run_dir: Path) -> int:
     try:
         trainer = build_trainer(config, run_dir, log)
         if config["resume"]:
-            trainer.restore(Path(config["resume"]) / "checkpoints/last.pt")
+            trainer.restore(Path(config["resume"]))
+        else:
+            log.rewind(0)  # lines of a run that was killed before its first save
         status = trainer.train()
     finally:
         log.close()

@@ -15,8 +15,13 @@ class Logger:
 
     essential = False  # a run stops when an essential logger fails; others are only switched off
 
-    def rewind(self, step: int) -> None:
-        """The run resumes after `step`: forget whatever was logged of later steps."""
+    def rewind(self, step: int, *, validated: bool = True) -> None:
+        """The run resumes after `step`: forget whatever was logged of later steps.
+
+        Args:
+            validated: whether the validation at `step`, if there was one, is over. If not it is
+                done again, so its events (`validation/…`) are forgotten too.
+        """
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Numbers, by name."""

@@ -28,10 +28,12 @@ class JSONL(Logger):
     "table", "columns", "rows"; "text", "value"; "image", "path" (relative to run_dir).
     NaN and infinities, which JSON lacks, are the strings "nan", "inf", "-inf", so float()
     reads any of them. Each line is handed to the system at once: killing the process loses
-    nothing, and cuts at most the line being written, which the next opening removes.
+    nothing, and cuts at most the line being written, which the next opening removes. Lines
+    that a full disk refuses are kept and tried again with the next, so that a run which waits
+    for room has no gap in its record.
 
     Raises:
-        UserError: the file can't be written (full disk, permissions).
+        UserError: the file can't be opened or rewound (full disk, permissions).
     """
 
     essential = True
@@ -39,16 +41,18 @@ class JSONL(Logger):
     def __init__(self, run_dir: str | Path) -> None:
         self.run_dir = Path(run_dir)
         self.path = self.run_dir / "log.jsonl"
+        self._refused: list[bytes] = []  # whole lines
         with self._refusals_explained():
             self.run_dir.mkdir(parents=True, exist_ok=True)
             _drop_half_line(self.path)
             self._open()
 
-    def rewind(self, step: int) -> None:
+    def rewind(self, step: int, *, validated: bool = True) -> None:
         self._file.close()
         with atomic_write(self.path, "w") as file:
             for event in read_log(self.path):
-                if event["step"] <= step:
+                undone = event["step"] == step and not validated and _of_validation(event)
+                if event["step"] <= step and not undone:
                     file.write(_line(event))
         with self._refusals_explained():
             self._open()
@@ -59,7 +63,11 @@ class JSONL(Logger):
     def image(self, step: int, name: str, rgb: np.ndarray) -> None:
         safe_name = re.sub(r"[^\w.-]+", "-", name)
         path = Path("pictures") / f"{safe_name}-step-{step:07d}.png"
-        save_png(rgb, self.run_dir / path)
+        try:
+            save_png(rgb, self.run_dir / path)
+        except UserError as error:
+            _log.warning("A picture is left out: %s", error)
+            return
         self._write(step, {"image": name, "path": path.as_posix()})
 
     def table(self, step: int, name: str, columns: list[str], rows: list[list]) -> None:
@@ -69,6 +77,10 @@ class JSONL(Logger):
         self._write(step, {"text": name, "value": text})
 
     def close(self) -> None:
+        if self._refused and not self._file.closed:
+            self._flush()
+            if self._refused:
+                _log.warning("%s: the last %d lines are lost.", self.path, len(self._refused))
         self._file.close()
 
     def _open(self) -> None:
@@ -77,16 +89,35 @@ class JSONL(Logger):
 
     def _write(self, step: int, values: dict[str, Any]) -> None:
         event = {"step": step, "time": round(time.time(), 3)} | values
-        rest = _line(event).encode()
-        with self._refusals_explained():
-            end = os.fstat(self._file.fileno()).st_size
-            try:
-                while rest:  # a nearly full disk takes a part first and refuses only then
-                    rest = rest[self._file.write(rest) :]
-            except OSError:
-                with contextlib.suppress(OSError):
-                    self._file.truncate(end)
-                raise
+        self._refused.append(_line(event).encode())
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write what there is; a line goes in whole or stays for the next time."""
+        waiting = len(self._refused) > 1
+        try:
+            while self._refused:
+                self._append(self._refused[0])
+                del self._refused[0]
+        except OSError as error:
+            if not waiting:
+                _log.warning(
+                    "%s: could not be written (%s). Its lines are kept until there is room.",
+                    *(self.path, error.strerror or error),
+                )
+            return
+        if waiting:
+            _log.warning("%s: is written again, nothing is missing.", self.path)
+
+    def _append(self, line: bytes) -> None:
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            while line:  # a nearly full disk takes a part first and refuses only then
+                line = line[self._file.write(line) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(end)
+            raise
 
     @contextlib.contextmanager
     def _refusals_explained(self) -> Iterator[None]:
@@ -95,7 +126,7 @@ class JSONL(Logger):
         except OSError as error:
             raise UserError(
                 f"{self.path}: could not be written ({error.strerror or error}). The lines before "
-                "are whole; free some space or choose another run folder, then resume the run."
+                "are whole; free some space or choose another run folder, and start again."
             ) from error
 
 
@@ -129,6 +160,11 @@ def _event(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) and isinstance(event.get("step"), int) else None
+
+
+def _of_validation(event: dict[str, Any]) -> bool:
+    names = {*event, *(event.get(kind) for kind in ("table", "image", "text"))}
+    return any(str(name).startswith("validation/") for name in names)
 
 
 def _line(event: dict[str, Any]) -> str:

@@ -17,8 +17,8 @@ class Several(Logger):
     """Passes every call on to each of `loggers`.
 
     Days of training matter more than a dashboard: an optional logger that raises is switched
-    off with one warning. What an essential one (log.jsonl) raises reaches the caller, because
-    a run that leaves no record, on a disk that will not take its checkpoint, had better stop.
+    off with one warning. What an essential one (log.jsonl, which raises only where it can't be
+    opened) raises reaches the caller: a run that leaves no record had better not begin.
     """
 
     def __init__(self, loggers: Iterable[Logger]) -> None:
@@ -28,8 +28,8 @@ class Several(Logger):
     def essential(self) -> bool:
         return any(logger.essential for logger in self.loggers)
 
-    def rewind(self, step: int) -> None:
-        self._tell("rewind", step)
+    def rewind(self, step: int, *, validated: bool = True) -> None:
+        self._tell("rewind", step, validated=validated)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         self._tell("scalars", step, values)
@@ -49,10 +49,10 @@ class Several(Logger):
     def close(self) -> None:
         self._tell("close")
 
-    def _tell(self, method: str, *arguments: object) -> None:
+    def _tell(self, method: str, *arguments: object, **keywords: object) -> None:
         for logger in list(self.loggers):
             try:
-                getattr(logger, method)(*arguments)
+                getattr(logger, method)(*arguments, **keywords)
             except Exception as error:
                 if logger.essential:
                     raise

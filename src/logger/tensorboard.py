@@ -9,7 +9,9 @@ from src.utils.errors import UserError
 
 
 class TensorBoard(Logger):
-    """Writes `run_dir/tensorboard`; look at it with `tensorboard --logdir RUN_DIR`.
+    """Writes `run_dir/tensorboard`, from the first event on.
+
+    A folder that can't be written is met then: the run goes on without TensorBoard.
 
     Args:
         run_dir: folder of the run.
@@ -22,11 +24,13 @@ class TensorBoard(Logger):
     def __init__(self, run_dir: str | Path, flush_s: float = 30) -> None:
         self._folder = str(Path(run_dir) / "tensorboard")
         self._flush_s = flush_s
-        self._writer = self._open(purge_step=None)
+        self._make_writer = _import_writer()
+        self._opened = None
+        self._purge_step: int | None = None
 
-    def rewind(self, step: int) -> None:
-        self._writer.close()
-        self._writer = self._open(purge_step=step + 1)
+    def rewind(self, step: int, *, validated: bool = True) -> None:
+        self.close()
+        self._purge_step = step + 1
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -48,17 +52,28 @@ class TensorBoard(Logger):
         self._writer.add_text(name, text, step)
 
     def close(self) -> None:
-        self._writer.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
-    def _open(self, purge_step: int | None):
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UserError(
-                "logger=tensorboard: TensorBoard is not installed; run `pip install tensorboard` "
-                "or choose logger=jsonl."
-            ) from error
-        return SummaryWriter(self._folder, purge_step=purge_step, flush_secs=int(self._flush_s))
+    @property
+    def _writer(self):
+        if self._opened is None:
+            self._opened = self._make_writer(
+                self._folder, purge_step=self._purge_step, flush_secs=int(self._flush_s)
+            )
+        return self._opened
+
+
+def _import_writer():
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError(
+            "logger=tensorboard: TensorBoard is not installed; run `pip install tensorboard` "
+            "or choose logger=jsonl."
+        ) from error
+    return SummaryWriter
 
 
 def _cell(value: object) -> str:

@@ -1,6 +1,7 @@
 """The loop, its schedules, its checkpoints."""
 
-from src.trainer.checkpoint import Checkpoints, find_checkpoint, load_checkpoint, save_checkpoint
+from src.trainer.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from src.trainer.checkpoint_folder import Checkpoints, Validated, newest_good
 from src.trainer.evaluate import Evaluation, evaluate
 from src.trainer.schedules import Constant, Exponential, Noam, OneCycle, WarmupCosine
 from src.trainer.settings import Settings
@@ -20,6 +21,7 @@ __all__ = [
     "Settings",
     "Stepper",
     "Trainer",
+    "Validated",
     "Validation",
     "WarmupCosine",
     "draw_prediction",
@@ -27,6 +29,7 @@ __all__ = [
     "find_checkpoint",
     "load_checkpoint",
     "load_weights",
+    "newest_good",
     "parameter_groups",
     "save_checkpoint",
 ]

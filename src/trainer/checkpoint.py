@@ -1,12 +1,9 @@
 """Checkpoints: tensors and plain values only, whole or absent, loaded without running code."""
 
 import io
-import logging
-import math
-import os
-import pickle
-import shutil
+import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +12,34 @@ import torch
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 
-logger = logging.getLogger(__name__)
-
 FORMAT = 1
+# What inference rebuilds from a stored config; src.build holds the exact names.
+TARGET = re.compile(r"src\.(text|transforms|models)\.\w+")
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
     """Write `state` whole or not at all.
 
-    It is serialised in memory first, so that a full disk is met by a plain write, whose
-    failure leaves the older file in place.
-
     Raises:
-        UserError: the folder can't be written or the disk is full.
+        UserError: the folder can't be written or the disk is full; an older file stays.
     """
+    content = serialised(state)
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def serialised(state: dict[str, Any]) -> memoryview:
+    """A checkpoint's bytes, made in memory, so that a full disk is met by a plain write."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
-    with atomic_write(path) as file:
-        file.write(buffer.getbuffer())
+    return buffer.getbuffer()
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU after checking it against its own checksums (CRC-32).
+
+    Nothing in the file is executed: PyTorch's `weights_only` unpickler knows tensors and plain
+    values, and a config whose `_target_` is no part of ours is refused as a whole.
 
     Raises:
         UserError: absent, damaged, not a checkpoint of this project, or of a newer format.
@@ -48,7 +51,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         if damaged:
             raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+    except Exception as error:  # a damaged file may make either reader stumble anywhere
         reason = str(error).split("\n")[0][:200]
         raise UserError(
             f"{path}: not a readable checkpoint ({reason}). It is damaged or was not written by "
@@ -61,7 +64,23 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path}: written in format {state['format']}, this version reads up to {FORMAT}; "
             "update the project."
         )
+    for where, target in _targets(state.get("config"), ""):
+        if not TARGET.fullmatch(target):
+            raise UserError(
+                f"{path}: {where}_target_={target[:80]}: only parts of src.text, src.transforms "
+                "and src.models may stand there. Don't use this file: its maker may mean harm."
+            )
     return state
+
+
+def _targets(node: Any, where: str) -> Iterator[tuple[str, str]]:
+    """Place and value of every `_target_` in a config, however deep."""
+    items = node.items() if isinstance(node, dict) else ()
+    items = enumerate(node) if isinstance(node, list | tuple) else items
+    for key, value in items:
+        if key == "_target_":
+            yield where, str(value)
+        yield from _targets(value, f"{where}{key}.")
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -80,55 +99,3 @@ def find_checkpoint(path: str | Path) -> Path:
         f"{path}: no checkpoint there. `make quickstart` trains a small one in minutes, "
         "`python download_model.py --list` lists the published ones."
     )
-
-
-class Checkpoints:
-    """The checkpoint folder of a run: last.pt, best.pt and the top k by the monitored value.
-
-    Args:
-        folder: where they are kept.
-        keep_top_k: how many of the best validated checkpoints stay beside last and best.
-    """
-
-    def __init__(self, folder: str | Path, keep_top_k: int) -> None:
-        self.folder = Path(folder)
-        self.keep_top_k = keep_top_k
-
-    @property
-    def last(self) -> Path:
-        """Where the newest state is."""
-        return self.folder / "last.pt"
-
-    def save_last(self, state: dict[str, Any]) -> None:
-        """Replace last.pt."""
-        save_checkpoint(self.last, state)
-
-    def keep(self, step: int, name: str, value: float, is_best: bool) -> None:
-        """Keep last.pt under its step and value if among the top k, and as best.pt if best.
-
-        Files are only ever replaced by renaming, so a hard link is as good as a copy.
-        """
-        if is_best:
-            _link(self.last, self.folder / "best.pt")
-        if self.keep_top_k < 1:
-            return
-        label = name.replace("/", "-")
-        _link(self.last, self.folder / f"top_{label}={value:.5f}_step={step}.pt")
-        for worse in sorted(self.folder.glob(f"top_{label}=*.pt"), key=_value)[self.keep_top_k :]:
-            worse.unlink(missing_ok=True)
-
-
-def _value(path: Path) -> tuple[bool, float, int]:
-    value, step = path.stem.split("=")[-2:]
-    number = float(value.removesuffix("_step"))
-    return math.isnan(number), number, int(step)  # NaN has no order of its own: last
-
-
-def _link(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.new")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)

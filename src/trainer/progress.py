@@ -88,9 +88,18 @@ class Meter:
 
     def reset(self) -> None:
         """Start a new window."""
+        self.take_up([])
+
+    def take_up(self, reports: list[StepReport]) -> None:
+        """Go on with a window of an earlier sitting, whose time does not count for the speed."""
+        self.reports = reports
+        self.n_earlier = len(reports)
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """The window's time begins now."""
         self.started = time.monotonic()
         self.waited_s = 0.0
-        self.reports: list[StepReport] = []
 
     def waiting_for(self, batches: Iterable) -> Iterator:
         """Hand `batches` on, and note the time spent waiting for each."""
@@ -108,9 +117,10 @@ class Meter:
         """Loss, gradient norm, speed and share of time spent waiting, over the window."""
         elapsed = max(1e-9, time.monotonic() - self.started)
         learned = [report for report in self.reports if not report.skipped]
+        timed = self.reports[self.n_earlier :]
         values = {
-            "audio_s_per_s": sum(r.audio_s for r in self.reports) / elapsed,
-            "steps_per_s": len(self.reports) / elapsed,
+            "audio_s_per_s": sum(r.audio_s for r in timed) / elapsed,
+            "steps_per_s": len(timed) / elapsed,
             "data_wait": min(1.0, self.waited_s / elapsed),
         }
         if learned:

@@ -8,13 +8,16 @@ is `restore()`.
 import itertools
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader
 
 from src.batch import Batch
-from src.trainer.checkpoint import Checkpoints, load_checkpoint
+from src.trainer.checkpoint import load_checkpoint
+from src.trainer.checkpoint_folder import Checkpoints, Validated, newest_good
+from src.trainer.failures import tell_failure
 from src.trainer.interrupts import Interrupts
 from src.trainer.progress import Meter, Progress, training_bar
 from src.trainer.schedules import set_learning_rate
@@ -22,7 +25,6 @@ from src.trainer.settings import Settings
 from src.trainer.stepper import Stepper, StepReport
 from src.trainer.validation import Validation
 from src.trainer.weights import load_optimizer, load_weights
-from src.utils.errors import UserError
 from src.utils.files import write_json
 from src.utils.seeding import random_state, restore_random_state
 
@@ -81,6 +83,8 @@ class Trainer:
         with Interrupts() as interrupts:
             try:
                 self._loop(interrupts)
+                if self.checkpoints.failures:
+                    self.save(must=True)
             except BaseException:
                 self._save_before_falling()
                 raise
@@ -94,7 +98,7 @@ class Trainer:
             return
         saved_at_s = self.progress.elapsed_s()
         with training_bar(self.total_steps, self.progress.step) as bar:
-            self.meter.reset()
+            self.meter.start_clock()
             for batches in self.meter.waiting_for(self._micro_batches()):
                 report = self.train_step(batches)
                 bar.set_postfix(self.meter.postfix(report, self.learning_rate), refresh=False)
@@ -116,26 +120,10 @@ class Trainer:
         self.progress.count(report, n_batches=len(batches))
         self.meter.reports.append(report)
         if report.skipped:
-            self._report_failure(report)
+            tell_failure(report, self.progress, self.settings)
         if self.progress.step % self.settings.log_every == 0:
             self._log_training()
         return report
-
-    def _report_failure(self, report: StepReport) -> None:
-        ids = ", ".join(report.ids[:8]) + (", …" if len(report.ids) > 8 else "")
-        what = {"non-finite": "loss or gradient not finite", "out of memory": "out of memory"}
-        message = f"step {self.progress.step}: {what[report.skipped]}, utterances {ids}"
-        if report.skipped == "non-finite" and self.settings.non_finite == "stop":
-            raise UserError(
-                f"{message}. The weights are as before this step; look at these recordings, lower "
-                "optimizer.lr, or set trainer.non_finite=skip."
-            )
-        if self.progress.skipped_in_a_row >= self.settings.max_skipped_in_a_row:
-            raise UserError(
-                f"{message}. That is {self.progress.skipped_in_a_row} failed steps in a row: lower "
-                "optimizer.lr, or loader.batch_size where memory ran out."
-            )
-        logger.warning("%s; the step is skipped and counted.", message)
 
     def _micro_batches(self) -> Iterator[list[Batch]]:
         """The batches of one optimizer step after another, from where the run stands."""
@@ -161,9 +149,10 @@ class Trainer:
             self._log_training()
         self.save()  # reading held-out speech may take long, and go wrong
         name, value, metrics = self.validation.run(progress.step)
+        best_on_disk = progress.best, progress.best_step
         is_best = progress.judge(value)
-        self.save({"metrics": metrics})
-        self.checkpoints.keep(progress.step, name, value, is_best)
+        if not self.save(Validated(name, value, is_best, metrics)):
+            progress.best, progress.best_step = best_on_disk
         self.meter.reset()  # time spent validating is not training time
 
     def _save_is_due(self, saved_at_s: float) -> bool:
@@ -202,27 +191,36 @@ class Trainer:
             "scaler": self.stepper.scaler.state_dict(),
             "random": random_state(),
             "progress": self.progress.to_dict(),
+            # Else the log's next averages would lack them.
+            "unlogged": [asdict(report) for report in self.meter.reports],
         }
 
-    def save(self, extra: dict[str, Any] | None = None) -> None:
-        """Replace last.pt by the present state."""
-        self.checkpoints.save_last({**self.state(), **(extra or {})})
+    def save(self, validated: Validated | None = None, *, must: bool = False) -> bool:
+        """Replace last.pt by the present state; False where that failed and may be tried again."""
+        metrics = {"metrics": validated.metrics} if validated else {}
+        return self.checkpoints.save(self.state() | metrics, validated, must=must)
 
     def restore(self, path: Path) -> None:
-        """Continue from a checkpoint of this run.
+        """Continue from the newest good checkpoint of a run folder, or from a file.
 
         Raises:
             UserError: unreadable, or of another model, vocabulary or optimizer.
         """
-        state = load_checkpoint(path)
+        found = newest_good(path) if path.is_dir() else (path, load_checkpoint(path))
+        if found is None:
+            self.log.rewind(0)
+            logger.warning("%s: nothing was saved yet, the run starts anew.", path)
+            return
+        path, state = found
         load_weights(self.stepper.recognizer, state, self.description, path)
         load_optimizer(self.stepper.optimizer, state, path)
         if state["scaler"]:  # empty where the earlier sitting was not in fp16
             self.stepper.scaler.load_state_dict(state["scaler"])
         self.progress = Progress.from_dict(state["progress"])
+        self.meter.take_up([StepReport(**report) for report in state.get("unlogged", ())])
         restore_random_state(state["random"])
-        self.log.rewind(self.progress.step)
         step, total = self.progress.step, self.total_steps
+        self.log.rewind(step, validated=self.progress.validated_step == step)
         done = "" if step < total else ", the last: a higher trainer.n_epochs would train on"
         logger.info("Resumed from %s at step %d of %d%s.", path, step, total, done)
 
@@ -230,7 +228,7 @@ class Trainer:
         if self.progress.step == 0:
             return  # nothing is learnt yet
         try:
-            self.save()
+            self.save(must=True)
             logger.warning("Saved step %d to %s.", self.progress.step, self.checkpoints.last)
         except Exception as error:
             logger.warning("The last steps could not be saved: %s", error)

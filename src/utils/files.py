@@ -14,7 +14,7 @@ from src.utils.errors import UserError
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "wb", *, sync: bool = True) -> Iterator[IO[Any]]:
-    """Open a file that appears under `path` only once it is complete.
+    """Open a file that appears under `path` only once it is complete; until then see its `name`.
 
     It is written beside its final place, flushed and renamed, so a reader meets the old file
     or the new one, never a half of either. A process killed meanwhile leaves a hidden
@@ -35,8 +35,9 @@ def atomic_write(path: str | Path, mode: str = "wb", *, sync: bool = True) -> It
         path.parent.mkdir(parents=True, exist_ok=True)
         # Cut, so that a name as long as the file system allows still fits.
         descriptor, name = tempfile.mkstemp(".part", f".{path.name[:40]}.", path.parent)
+        os.close(descriptor)
         temporary = Path(name)
-        with os.fdopen(descriptor, mode, encoding=encoding) as file:
+        with temporary.open(mode, encoding=encoding) as file:
             yield file
             file.flush()
             if sync:

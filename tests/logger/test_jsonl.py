@@ -1,5 +1,6 @@
 """log.jsonl: what was logged can be read back, whatever ended the run."""
 
+import contextlib
 import json
 import os
 import resource
@@ -115,18 +116,57 @@ def test_a_missing_log_is_one_sentence(tmp_path):
         list(read_log(tmp_path / "log.jsonl"))
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_whole_lines(tmp_path):
-    log = JSONL(tmp_path)
+@contextlib.contextmanager
+def no_file_larger_than(n_bytes: int):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
     try:
-        with pytest.raises(UserError, match=r"could not be written \(File too large\).*resume"):
-            for step in range(100):
-                log.scalars(step, {"train/loss": 1.0})
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    steps = [e["step"] for e in events(tmp_path)]  # json.loads would refuse a half line
-    assert len(steps) > 10 and steps == list(range(len(steps)))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_lines_that_a_full_disk_refuses_are_written_when_there_is_room_again(tmp_path, caplog):
+    log = JSONL(tmp_path)
+    with no_file_larger_than(1000):
+        for step in range(50):
+            log.scalars(step, {"train/loss": 1.0})
+        steps = [e["step"] for e in events(tmp_path)]  # json.loads would refuse a half line
+        assert len(steps) > 10 and steps == list(range(len(steps)))
+    log.scalars(50, {"train/loss": 1.0})
+    assert [e["step"] for e in events(tmp_path)] == list(range(51))
+    told = [record.message for record in caplog.records]
+    assert len(told) == 2
+    assert "could not be written (File too large). Its lines are kept" in told[0]
+    assert "is written again, nothing is missing" in told[1]
+
+
+def test_lines_that_find_no_room_till_the_end_are_counted(tmp_path, caplog):
+    log = JSONL(tmp_path)
+    with no_file_larger_than(0):
+        for step in range(3):
+            log.scalars(step, {"train/loss": 1.0})
+        log.image(3, "a", np.zeros((2, 2, 3), np.uint8))
+        log.close()
+        log.close()
+    assert caplog.messages[-1].endswith("the last 3 lines are lost.")
+    assert "A picture is left out: " in caplog.text
+    assert events(tmp_path) == []
+
+
+def test_a_validation_that_is_done_again_is_forgotten_and_what_was_trained_is_not(tmp_path):
+    log = JSONL(tmp_path)
+    log.scalars(1, {"validation/wer": 0.9})
+    log.scalars(2, {"train/loss": 1.0})
+    log.scalars(2, {"validation/wer": 0.5})
+    log.table(2, "validation/examples", ["id"], [["a"]])
+    log.image(2, "validation/spectrogram", np.zeros((2, 2, 3), np.uint8))
+    log.scalars(3, {"train/loss": 0.5})
+    log.rewind(2, validated=False)
+    kept = [{k: v for k, v in e.items() if k != "time"} for e in events(tmp_path)]
+    assert kept == [{"step": 1, "validation/wer": 0.9}, {"step": 2, "train/loss": 1.0}]
 
 
 def test_a_run_folder_that_is_a_file_is_refused(tmp_path):

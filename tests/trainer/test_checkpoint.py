@@ -1,13 +1,17 @@
+import io
+import os
 import pickle
+import shlex
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from src.trainer import Checkpoints, find_checkpoint, load_checkpoint, save_checkpoint
+from src.trainer import find_checkpoint, load_checkpoint, save_checkpoint
 from src.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,23 +42,61 @@ def test_an_absent_checkpoint_tells_how_to_get_one(tmp_path):
 
 
 class Malice:
+    """Runs `touch PATH` in whatever unpickles it."""
+
     def __init__(self, path: Path) -> None:
-        self.path = str(path)
+        self.command = f"touch {shlex.quote(str(path))}"
 
     def __reduce__(self):
-        return (open, (self.path, "w"))
+        return (os.system, (self.command,))
 
 
-@pytest.mark.parametrize("through", ["torch", "pickle"])
-def test_a_file_that_would_run_code_is_refused_and_nothing_runs(tmp_path, through):
+def evil_files(victim: Path) -> dict[str, bytes]:
+    """The same malice in every wrapping that PyTorch knows."""
+    content = {"format": 1, "evil": Malice(victim)}
+    new, old, tampered = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    torch.save(content, new)
+    torch.save(content, old, _use_new_zipfile_serialization=False)
+    good = io.BytesIO()
+    torch.save({"format": 1, "step": 3}, good)
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(tampered, "w") as copy:
+        for name in archive.namelist():
+            is_pickle = name.endswith("data.pkl")
+            copy.writestr(name, pickle.dumps(content, 2) if is_pickle else archive.read(name))
+    plain = pickle.dumps(content)
+    return {
+        "zip": new.getvalue(),
+        "legacy": old.getvalue(),
+        "pickle": plain,
+        "tampered": tampered.getvalue(),
+    }
+
+
+@pytest.mark.parametrize("wrapping", ["zip", "legacy", "pickle", "tampered"])
+def test_a_file_that_would_run_code_is_refused_and_nothing_runs(tmp_path, wrapping):
     victim, file = tmp_path / "was_run", tmp_path / "evil.pt"
-    if through == "torch":
-        torch.save({"format": 1, "evil": Malice(victim)}, file)
-    else:
-        file.write_bytes(pickle.dumps({"format": 1, "evil": Malice(victim)}))
+    file.write_bytes(evil_files(victim)[wrapping])
     with pytest.raises(UserError, match="not a readable checkpoint"):
         load_checkpoint(file)
     assert not victim.exists()
+
+
+def test_the_malice_of_these_tests_is_real(tmp_path):
+    pickle.loads(evil_files(tmp_path / "was_run")["pickle"])
+    assert (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize("target", ["os.system", "builtins.eval", "src.utils.files.sha256"])
+@pytest.mark.parametrize("place", ["model", "nested"])
+def test_a_config_that_wants_to_call_something_else_makes_the_file_unusable(
+    tmp_path, target, place
+):
+    call = {"_target_": target, "command": f"touch {tmp_path / 'was_run'}"}
+    config = {"model": call} if place == "model" else {"transform": {"parts": [{"a": call}]}}
+    save_checkpoint(tmp_path / "evil.pt", state() | {"config": config})
+    with pytest.raises(UserError, match=rf"\._target_={target}: only parts of src\.text"):
+        load_checkpoint(tmp_path / "evil.pt")
+    assert not (tmp_path / "was_run").exists()
 
 
 def damaged(good: bytes) -> dict[str, bytes]:
@@ -74,6 +116,25 @@ def test_a_damaged_checkpoint_is_named_and_refused(tmp_path, kind):
     file.write_bytes(damaged(file.read_bytes())[kind])
     with pytest.raises(UserError, match=r"a\.pt: not a readable checkpoint .*older one"):
         load_checkpoint(file)
+
+
+def test_no_flipped_bit_goes_unnoticed_where_it_changes_anything(tmp_path):
+    good, file = tmp_path / "good.pt", tmp_path / "flipped.pt"
+    weights = torch.arange(5.0)
+    save_checkpoint(good, {"step": 3, "w": weights, "config": {"a": [1, 2.5, "x"]}})
+    content = good.read_bytes()
+    rng, n_refused = np.random.default_rng(1), 0
+    for place in rng.choice(len(content), 300, replace=False):
+        flipped = content[place] ^ (1 << int(rng.integers(8)))
+        file.write_bytes(content[:place] + bytes([flipped]) + content[place + 1 :])
+        try:
+            loaded = load_checkpoint(file)
+        except UserError:
+            n_refused += 1
+        else:  # in padding, or in what the archive says twice
+            assert loaded["step"] == 3 and loaded["config"] == {"a": [1, 2.5, "x"]}
+            assert loaded["w"].dtype == weights.dtype and torch.equal(loaded["w"], weights)
+    assert n_refused > 100
 
 
 def test_another_programs_file_is_told_from_a_checkpoint(tmp_path):
@@ -108,32 +169,3 @@ def test_a_full_disk_says_so_and_keeps_the_older_checkpoint(tmp_path):
     assert "could not be written" in run.stderr and "UserError" in run.stderr
     assert load_checkpoint(tmp_path / "last.pt")["recognizer"]["weight"][0, 0] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
-
-
-def test_the_top_k_and_the_best_are_kept_and_no_more(tmp_path):
-    checkpoints = Checkpoints(tmp_path, keep_top_k=2)
-    values = [0.5, 0.3, 0.9, 0.2, 0.4]
-    for step, value in enumerate(values):
-        checkpoints.save_last({"step": step})
-        checkpoints.keep(step, "per", value, is_best=value == min(values[: step + 1]))
-    kept = sorted(path.name for path in tmp_path.glob("top_*"))
-    assert kept == ["top_per=0.20000_step=3.pt", "top_per=0.30000_step=1.pt"]
-    assert load_checkpoint(tmp_path / "best.pt")["step"] == 3
-    assert load_checkpoint(tmp_path / kept[1])["step"] == 1  # untouched by later saves
-    assert load_checkpoint(tmp_path / "last.pt")["step"] == 4
-
-
-def test_a_value_that_is_no_number_never_displaces_one_that_is(tmp_path):
-    checkpoints = Checkpoints(tmp_path, keep_top_k=2)
-    for step, value in enumerate([float("nan"), 0.5, float("nan"), 0.3]):
-        checkpoints.save_last({"step": step})
-        checkpoints.keep(step, "per", value, is_best=False)
-    kept = sorted(path.name for path in tmp_path.glob("top_*"))
-    assert kept == ["top_per=0.30000_step=3.pt", "top_per=0.50000_step=1.pt"]
-
-
-def test_a_run_without_top_k_keeps_best_and_last(tmp_path):
-    checkpoints = Checkpoints(tmp_path, keep_top_k=0)
-    checkpoints.save_last({"step": 1})
-    checkpoints.keep(1, "per", 0.5, is_best=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt"]

@@ -1,11 +1,16 @@
 """The records that travel between rooms. They hold data and know nothing else."""
 
-from dataclasses import dataclass, field, fields
-from typing import NamedTuple, Self
+from dataclasses import dataclass, field, fields, replace
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from src.utils.errors import UserError
+
+FULL_SCALE = 32768  # the int16 sample that would mean 1.0, as in 16-bit WAV
+Waveform = TypeVar("Waveform", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +18,8 @@ class Utterance:
     """One recording and what was said in it."""
 
     id: str
-    waveform: np.ndarray  # (N,) float32, −1 … 1, mono, at the dataset's sample rate
+    # (N,) int16 at full scale 32768, or float32 in −1 … 1; mono, at the dataset's sample rate
+    waveform: np.ndarray
     transcript: str = ""  # the words as the corpus gives them; "" where unknown
     target: str = ""  # the same in the vocabulary's units: "down" → "D AW N"
     tokens: tuple[int, ...] = ()  # the target as vocabulary indices, without blanks
@@ -22,10 +28,10 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Utterances side by side, padded with zeros at the end."""
+    """Utterances side by side, padded with zeros at the end; none at all where B = 0."""
 
     ids: list[str]
-    waveforms: Tensor  # (B, N) float32
+    waveforms: Tensor  # (B, N) int16 at full scale 32768; float32 in −1 … 1 is understood too
     waveform_lengths: Tensor  # (B,) int64, samples
     tokens: Tensor  # (B, S) int64, padded with 0, never read past its length
     token_lengths: Tensor  # (B,) int64
@@ -36,19 +42,19 @@ class Batch:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> Self:
-        """The same batch with its tensors on `device`."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {
-            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-            for name, value in values.items()
-        }
-        return type(self)(**moved)
+        """The same batch with its waveforms on `device`; tokens and lengths stay on the CPU.
+
+        They decide sizes and what can be aligned. Read from a GPU, each look would make the CPU
+        wait for all that is queued there.
+        """
+        return replace(self, waveforms=self.waveforms.to(device, non_blocking=True))
 
     def pin_memory(self) -> Self:
         """The same batch in page-locked memory; DataLoader(pin_memory=True) calls this."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        pinned = {n: v.pin_memory() if isinstance(v, Tensor) else v for n, v in values.items()}
-        return type(self)(**pinned)
+        return replace(
+            self, **{n: v.pin_memory() for n, v in values.items() if isinstance(v, Tensor)}
+        )
 
 
 class Emissions(NamedTuple):
@@ -81,8 +87,30 @@ def padding_mask(
     return torch.arange(n_frames, device=lengths.device) >= lengths[:, None]
 
 
-def to_float(waveforms: Tensor) -> Tensor:
-    """int16 samples as float32 in −1 … 1, full scale 32768; what is float already as float32."""
-    if waveforms.dtype == torch.int16:
-        return waveforms.float() / 32768
-    return waveforms.float()
+def to_float(waveform: Waveform) -> Waveform:
+    """int16 samples as float32 in −1 … 1, full scale 32768; what is float already as float32.
+
+    Every int16 comes back from `to_int16` as it was.
+    """
+    samples = waveform.float() if isinstance(waveform, Tensor) else waveform.astype(np.float32)
+    return samples / FULL_SCALE if _is_int16(waveform) else samples
+
+
+def to_int16(waveform: Waveform) -> Waveform:
+    """Samples in −1 … 1 as int16: times 32768, rounded, clipped; what is int16 stays as it is.
+
+    Raises:
+        UserError: a sample is NaN or infinite, for which int16 has no value.
+    """
+    if _is_int16(waveform):
+        return waveform
+    kind = torch if isinstance(waveform, Tensor) else np
+    finite = kind.isfinite(waveform)
+    if not finite.all():
+        raise UserError(f"{int((~finite).sum())} samples are NaN or infinite; export it again.")
+    samples = kind.clip(kind.round(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
+    return samples.to(torch.int16) if isinstance(samples, Tensor) else samples.astype(np.int16)
+
+
+def _is_int16(waveform: Tensor | np.ndarray) -> bool:
+    return waveform.dtype in (torch.int16, np.int16)

@@ -2,19 +2,23 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from src.batch import Batch, Emissions, Hypothesis
+from src.batch import Batch, Emissions, Hypothesis, to_int16
 from src.predictions import Prediction
 from src.recognizer import Recognizer
 from src.utils.devices import autocast
 from src.utils.errors import UserError
 from src.utils.files import inside, write_json
+from src.utils.processes import ProcessPool
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +45,10 @@ class Transcriber:
         self.recognizer = recognizer
         self.text = text
         self.decoders = dict(decoders)
-        self.word_decoder = word_decoder
         self.precision = precision
+        self.decoding = Decoding(
+            text, self.decoders, word_decoder, recognizer.sample_rate, recognizer.frame_s
+        )
 
     @torch.inference_mode()
     def emissions(self, batch: Batch) -> Emissions:
@@ -57,28 +63,86 @@ class Transcriber:
         """Predictions of a batch, in its order."""
         return self.predict(self.emissions(batch), batch)
 
-    def transcribe_all(self, batches: Iterable[Batch], folder: Path) -> list[Prediction]:
+    def transcribe_all(
+        self, batches: Iterable[Batch], folder: Path, n_decoders: int = 0
+    ) -> list[Prediction]:
         """Predictions of every batch, each written to `folder`/<utterance id>.json at once.
 
         Those of an earlier run into the same folder go as soon as the first batch is written,
         since a folder is scored as a whole; a run that fails before costs nothing.
+
+        Args:
+            n_decoders: processes that decode while the model reads on; with 0 this process
+                does, on CUDA while the GPU reads the next batch.
         """
         predictions: list[Prediction] = []
-        for batch in tqdm(batches, desc=f"reading {folder.name}", unit="batch", disable=None):
-            is_first = not predictions
-            for prediction in self.transcribe(batch):
-                path = inside(folder, f"{prediction.id}.json")
-                write_json(path, prediction.to_dict(), sync=False)
-                predictions.append(prediction)
-            if is_first:
-                remove_predictions(folder, keep=set(batch.ids))
+        with ProcessPool(self.decoding, n_decoders) if n_decoders else nullcontext() as pool:
+            read = self._read_all(batches, pool.submit if pool else self._later, 2 * n_decoders)
+            for found in tqdm(read, desc=f"reading {folder.name}", unit="batch", disable=None):
+                for prediction in found:
+                    path = inside(folder, f"{prediction.id}.json")
+                    write_json(path, prediction.to_dict(), sync=False)
+                if not predictions:
+                    remove_predictions(folder, keep={prediction.id for prediction in found})
+                predictions += found
         return predictions
 
+    def _read_all(
+        self, batches: Iterable[Batch], decode: Callable, most_waiting: int
+    ) -> Iterator[list[Prediction]]:
+        """Predictions of one batch after another.
+
+        Args:
+            decode: starts decoding and gives a function that waits for the predictions.
+            most_waiting: batches whose predictions are not yet asked for; bounds the memory.
+        """
+        heard: deque[Callable] = deque()  # of the model's answers, how to wait for them
+        decoded: deque[Callable] = deque()
+        for batch in batches:
+            if not batch.ids:
+                continue
+            # One batch ahead: the GPU has work while the CPU sees to what is heard already.
+            heard.append(self._hear(batch))
+            if len(heard) > 1:
+                decoded.append(decode(*heard.popleft()()))
+            while len(decoded) > most_waiting:
+                yield decoded.popleft()()
+        decoded.extend(decode(*wait()) for wait in heard)
+        for wait in decoded:
+            yield wait()
+
+    def _hear(self, batch: Batch) -> Callable[[], tuple[Emissions, Batch]]:
+        """Start the model on a batch; the function returned waits for what it says."""
+        emissions = self.emissions(batch)
+        log_probs = emissions.log_probs.float().to("cpu", non_blocking=True)
+        there = torch.cuda.Event() if emissions.log_probs.is_cuda else None
+        if there:
+            there.record()
+
+        def wait() -> tuple[Emissions, Batch]:
+            if there:
+                there.synchronize()
+            # Decoders never see audio, and another process had to be sent it.
+            silent = replace(batch, waveforms=batch.waveforms[:, :0])
+            return Emissions(log_probs, emissions.lengths.cpu()), silent
+
+        return wait
+
+    def _later(self, emissions: Emissions, batch: Batch) -> Callable[[], list[Prediction]]:
+        return lambda: self.decoding(emissions, batch)
+
     def transcribe_waveform(self, waveform: np.ndarray, name: str = "utterance") -> Hypothesis:
-        """The best hypothesis for one waveform (N,) float32 at the recogniser's sample rate."""
+        """The best hypothesis for one waveform, as `transcribe` would find it in a batch.
+
+        Args:
+            waveform: (N,) float in −1 … 1 or int16, at the recogniser's sample rate.
+
+        Raises:
+            UserError: a sample is NaN or infinite.
+        """
         batch = Batch(
             ids=[name],
-            waveforms=torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))[None],
+            waveforms=torch.from_numpy(to_int16(np.ascontiguousarray(waveform)))[None],
             waveform_lengths=torch.tensor([len(waveform)]),
             tokens=torch.zeros(1, 0, dtype=torch.int64),
             token_lengths=torch.zeros(1, dtype=torch.int64),
@@ -87,17 +151,40 @@ class Transcriber:
 
     def predict(self, emissions: Emissions, batch: Batch) -> list[Prediction]:
         """Predictions from the emissions of a batch, with its targets where it has them."""
+        return self.decoding(emissions, batch)
+
+
+class Decoding:
+    """Emissions to predictions: all that another process needs to decode, without the model.
+
+    Args:
+        text, decoders, word_decoder: as for `Transcriber`.
+        sample_rate: of the waveforms, Hz.
+        frame_s: seconds from one emitted frame to the next.
+    """
+
+    def __init__(
+        self, text, decoders: Mapping, word_decoder, sample_rate: int, frame_s: float
+    ) -> None:
+        self.text = text
+        self.decoders = decoders
+        self.word_decoder = word_decoder
+        self.sample_rate = sample_rate
+        self.frame_s = frame_s
+
+    def __call__(self, emissions: Emissions, batch: Batch) -> list[Prediction]:
+        """Predictions of a batch, in its order; of the batch only text and lengths are read."""
         emissions = Emissions(emissions.log_probs.float().cpu(), emissions.lengths.cpu())
         readings = {name: decoder(emissions) for name, decoder in self.decoders.items()}
         words = self.word_decoder(emissions) if self.word_decoder else [(None, None)] * len(batch)
-        seconds = (batch.waveform_lengths / self.recognizer.sample_rate).tolist()
+        seconds = (batch.waveform_lengths / self.sample_rate).tolist()
         return [
             Prediction(
                 id=utterance_id,
                 unit=self.text.unit,
                 readings={name: n_bests[i] for name, n_bests in readings.items()},
                 symbols=self.text.vocabulary.symbols,
-                frame_s=self.recognizer.frame_s,
+                frame_s=self.frame_s,
                 duration_s=seconds[i],
                 target=(batch.targets[i] or None) if batch.targets else None,
                 word=self.text.normalise(batch.transcripts[i]) or None

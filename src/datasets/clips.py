@@ -39,7 +39,7 @@ class HDF5Clips(Dataset[Utterance]):
         clips: ClipTable,
         text,
         sample_rate: int,
-        full_scale: float,
+        full_scale: float = 1.0,
         **limits,
     ) -> None:
         """Keep the clips that `text` can spell and `limits` allow (see `select`).
@@ -48,7 +48,7 @@ class HDF5Clips(Dataset[Utterance]):
             path: the HDF5 file.
             corpus: how the log calls these clips.
             text: gives each word its target; None leaves targets empty.
-            full_scale: stored value that means 1.0.
+            full_scale: stored value that means 1.0, where floats are stored; int16 is taken as is.
             limits: keywords of `select`.
 
         Raises:
@@ -98,9 +98,11 @@ class HDF5Clips(Dataset[Utterance]):
         )
 
     def _waveform(self, row: int, length: int) -> np.ndarray:
-        """(length,) float32. The whole row is read: it is one chunk on disk anyway."""
-        samples = self._data[row]
-        return samples[:length].astype(np.float32) / np.float32(self._full_scale)
+        """(length,) int16 or float32. The whole row is read: it is one chunk on disk anyway."""
+        samples = self._data[row][:length]
+        if samples.dtype == np.int16:
+            return samples
+        return samples.astype(np.float32) / np.float32(self._full_scale)
 
 
 def _spell(word: str, text) -> tuple[str, tuple[int, ...]]:

@@ -25,6 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 from src import audio
+from src.batch import to_int16
 from src.datasets.commands_folder import SPLITS, Clip
 from src.datasets.hdf5 import written_aside
 from src.utils.errors import UserError
@@ -33,7 +34,6 @@ SCHEMA = "speech-commands"
 SCHEMA_VERSION = 1
 SAMPLE_RATE = 16000
 CLIP_SAMPLES = 16000
-FULL_SCALE = 32768  # int16 = round(float · FULL_SCALE), the scale of 16-bit WAV
 
 _BLOCK = 256  # clips decoded ahead of the writer: 16 MB
 
@@ -120,11 +120,9 @@ def _decoded(
 def _read(clip: Clip) -> np.ndarray | UserError:
     """Samples (N,) int16 at 16 kHz, or the reason why there are none."""
     try:
-        waveform = audio.read(clip.path, SAMPLE_RATE)
+        return to_int16(audio.read(clip.path, SAMPLE_RATE))
     except UserError as error:
         return error
-    limits = np.iinfo(np.int16)
-    return np.clip(np.rint(waveform * FULL_SCALE), limits.min, limits.max).astype(np.int16)
 
 
 def _note(clip: Clip, n_samples: int, packed: Packed) -> None:

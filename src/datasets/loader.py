@@ -5,25 +5,27 @@ import signal
 import sys
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from src.batch import Batch, Utterance
+from src.batch import Batch, Utterance, to_int16
 from src.datasets.batches import Batches
 from src.utils.errors import UserError
 
 
 def collate(utterances: Sequence[Utterance]) -> Batch:
-    """Utterances side by side, waveforms and tokens padded with zeros at the end."""
+    """Utterances side by side, waveforms (int16) and tokens padded with zeros at the end."""
     return Batch(
         ids=[u.id for u in utterances],
-        waveforms=_pad([torch.from_numpy(u.waveform) for u in utterances], torch.float32),
-        waveform_lengths=torch.tensor([len(u.waveform) for u in utterances], dtype=torch.int64),
-        tokens=_pad([torch.tensor(u.tokens) for u in utterances], torch.int64),
-        token_lengths=torch.tensor([len(u.tokens) for u in utterances], dtype=torch.int64),
+        waveforms=_pad([to_int16(u.waveform) for u in utterances], np.int16),
+        waveform_lengths=_lengths(u.waveform for u in utterances),
+        tokens=_pad([u.tokens for u in utterances], np.int64),
+        token_lengths=_lengths(u.tokens for u in utterances),
         transcripts=[u.transcript for u in utterances],
         targets=[u.target for u in utterances],
     )
@@ -86,14 +88,13 @@ class _Loader(DataLoader):
         # Workers start here, not at the first `next`, so they read while the caller prepares.
         return self._batches(super().__iter__())
 
-    def _batches(self, read: Iterable[tuple[Batch | None, list[_Complaint]]]) -> Iterator[Batch]:
+    def _batches(self, read: Iterable[tuple[Batch, list[_Complaint]]]) -> Iterator[Batch]:
         for batch, complaints in read:
             for index, reason in complaints:
                 if self.unreadable is None:
                     raise UserError(reason)
                 self.unreadable[str(self.dataset.ids[index])] = reason
-            if batch is not None:
-                yield batch
+            yield batch
 
 
 def _close(reference: weakref.ref) -> None:
@@ -126,18 +127,20 @@ class _ErrorsAsValues(Dataset):
 
     def __getitem__(self, index: int) -> Utterance | _Complaint:
         try:
-            return self.dataset[index]
+            utterance = self.dataset[index]
+            # Here rather than in `collate`, where one bad waveform would cost the whole batch.
+            return replace(utterance, waveform=to_int16(utterance.waveform))
         except UserError as error:
             return _Complaint(index, str(error))
 
 
 def _collate_readable(
     items: Sequence[Utterance | _Complaint],
-) -> tuple[Batch | None, list[_Complaint]]:
-    """The utterances as a batch, None where there is none, and the complaints."""
+) -> tuple[Batch, list[_Complaint]]:
+    """The utterances as a batch, which may be empty, and the complaints."""
     complaints = [item for item in items if isinstance(item, _Complaint)]
     utterances = [item for item in items if not isinstance(item, _Complaint)]
-    return collate(utterances) if utterances else None, complaints
+    return collate(utterances), complaints
 
 
 def _start_worker(worker: int) -> None:
@@ -156,8 +159,12 @@ def _unless_nobody_listens(kind: type, value: BaseException, trace: object) -> N
         sys.__excepthook__(kind, value, trace)
 
 
-def _pad(rows: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    padded = torch.zeros(len(rows), max((len(row) for row in rows), default=0), dtype=dtype)
-    for i, row in enumerate(rows):
-        padded[i, : len(row)] = row
-    return padded
+def _pad(rows: Sequence[Sequence[int]], dtype: type) -> Tensor:
+    padded = np.zeros((len(rows), max(map(len, rows), default=0)), dtype)
+    for place, row in zip(padded, rows, strict=True):
+        place[: len(row)] = row
+    return torch.from_numpy(padded)
+
+
+def _lengths(rows: Iterable[Sequence[int]]) -> Tensor:
+    return torch.tensor([len(row) for row in rows], dtype=torch.int64)

@@ -8,7 +8,7 @@ import numpy as np
 
 from src.datasets.clips import ClipTable, HDF5Clips, column
 from src.datasets.commands_folder import SPLITS, file_safe
-from src.datasets.commands_writer import FULL_SCALE, SCHEMA, SCHEMA_VERSION
+from src.datasets.commands_writer import SCHEMA, SCHEMA_VERSION
 from src.datasets.hdf5 import open_for_reading
 from src.utils.errors import UserError
 
@@ -65,7 +65,6 @@ class SpeechCommands(HDF5Clips):
             clips,
             text,
             sample_rate=sample_rate,
-            full_scale=FULL_SCALE,
             min_duration_s=min_duration_s,
             max_duration_s=max_duration_s,
             max_text_length=max_text_length,

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from src.batch import Batch, Emissions
+from src.batch import Batch, Emissions, to_float
 from src.logger import Logger, spectrogram_with_tokens
 from src.metrics import character_errors, phoneme_errors, word_errors
 from src.predictions import Prediction
@@ -34,7 +34,7 @@ def show_examples(
         draw_prediction(predictions[0], batch, emissions, recognizer),
     )
     waveform = batch.waveforms[0, : int(batch.waveform_lengths[0])]
-    log.audio(step, "validation/audio", waveform.numpy(), recognizer.sample_rate)
+    log.audio(step, "validation/audio", to_float(waveform).numpy(), recognizer.sample_rate)
 
 
 @torch.inference_mode()
@@ -49,7 +49,7 @@ def draw_prediction(
     n_samples = min(int(batch.waveform_lengths[0]), int(LONGEST_S * recognizer.sample_rate))
     n_frames = min(int(emissions.lengths[0]), int(LONGEST_S / recognizer.frame_s))
     waveform = batch.waveforms[:1, :n_samples].to(device)
-    features, lengths = recognizer.features(waveform, torch.tensor([n_samples], device=device))
+    features, lengths = recognizer.features(waveform, torch.tensor([n_samples]))
     tokens = [(token["token"], token["start_s"]) for token in prediction.token_times()]
     heard = _beginning(prediction.best.text)
     part = "" if prediction.duration_s <= LONGEST_S else f" (the first {LONGEST_S:g} s)"

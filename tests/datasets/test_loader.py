@@ -21,7 +21,7 @@ from src.utils.errors import UserError
 
 
 class Counting(Dataset):
-    """Utterance i has i + 1 samples of value i and the tokens 1 … i; one may be damaged."""
+    """Utterance i has i + 1 samples of value i / 32768 and the tokens 1 … i; some are damaged."""
 
     durations_s = np.arange(1, 9, dtype=np.float32)
     ids = tuple(f"u{i}" for i in range(8))
@@ -40,7 +40,7 @@ class Counting(Dataset):
             raise KeyError("a bug of ours")
         return Utterance(
             id=f"u{index}",
-            waveform=np.full(index + 1, index, np.float32),
+            waveform=np.full(index + 1, index / 32768, np.float32),
             transcript=f"word {index}",
             target=f"target {index}",
             tokens=tuple(range(1, index + 1)),
@@ -62,7 +62,7 @@ def test_collate_pads_with_zeros_at_the_end_and_keeps_all_fields():
     assert batch.transcripts == ["word 2", "word 1"]
     assert batch.targets == ["target 2", "target 1"]
     dtypes = [batch.waveforms.dtype, batch.tokens.dtype, batch.waveform_lengths.dtype]
-    assert dtypes == [torch.float32, torch.int64, torch.int64]
+    assert dtypes == [torch.int16, torch.int64, torch.int64]
 
 
 def test_utterances_without_tokens_can_be_collated():
@@ -102,7 +102,7 @@ def test_what_can_t_be_read_may_be_noted_and_left_out(n_workers):
     batches = Batches(Counting.durations_s, 3, shuffle=False)
     damaged = Counting(1, 3, 4, 5)  # one of a batch, a whole batch
     reading = make_loader(damaged, batches, n_workers=n_workers, unreadable=unreadable)
-    assert [batch.ids for batch in reading] == [["u0", "u2"], ["u6", "u7"]]
+    assert [batch.ids for batch in reading] == [["u0", "u2"], [], ["u6", "u7"]]
     assert list(unreadable) == ["u8", "u1", "u3", "u4", "u5"]
     assert unreadable["u3"] == "/corpus/3.flac: is cut short; copy it again."
 

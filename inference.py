@@ -29,7 +29,7 @@ def main(config: DictConfig) -> int:
     resolved = plain(config)
     job = build_inference(resolved, HydraConfig.get().runtime.choices["dataset"])
     folder = Path(str(resolved["output"])) / job.name
-    predictions = job.transcriber.transcribe_all(job.loader, folder)
+    predictions = job.transcriber.transcribe_all(job.loader, folder, job.n_decoders)
     if predictions:
         print(f"\n{job.name}: {len(predictions):,} utterances, read by {resolved['checkpoint']}")
         print(closing_table(predictions))

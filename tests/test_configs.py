@@ -115,7 +115,8 @@ def test_every_reading_of_every_corpus_holds_nothing_that_is_not_read(name, data
     config = composed(name, f"dataset={dataset}", f"decoder={decoder}")
     check_top(config, INFERENCE_KEYS, "inference")
     loader = dict(config["loader"])
-    check_keys(Batches, {"batch_size": loader.pop("batch_size")}, {"durations_s", "shuffle"}, "")
+    limits = {key: loader.pop(key) for key in ("batch_size", "max_batch_s")}
+    check_keys(Batches, limits, {"durations_s", "shuffle"}, "loader")
     check_keys(make_loader, loader, BUILT, "loader")
     for where, node in nodes_of(config, ("decoder",)).items():
         hold_node(node, where)

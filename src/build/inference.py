@@ -1,11 +1,13 @@
 """Checkpoint and config → a transcriber and what it shall read."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import DataLoader, Dataset
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
 from src.build.targets import build, check_keys, check_top
@@ -17,7 +19,7 @@ from src.utils.errors import UserError, nearest
 
 KEYS = (  # at the top of configs/inference.yaml
     *("checkpoint", "input", "dataset", "part", "name", "output", "device", "precision"),
-    *("n_pictures", "decoder", "loader"),
+    *("n_pictures", "decoder", "n_decoders", "loader"),
 )
 STORED = ("text", "transform", "model")  # config groups that a checkpoint carries
 
@@ -31,6 +33,7 @@ class Inference:
     loader: DataLoader
     unreadable: dict[str, str]  # id → reason; the loader adds to it while it reads
     name: str  # of the predictions' folder
+    n_decoders: int  # processes that decode beside the model
 
 
 def load_recognizer(path: str | Path):
@@ -89,20 +92,63 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         build_loader(dataset, config["loader"], unreadable, pin_memory=device.type == "cuda"),
         unreadable,
         str(config["name"] or name),
+        pick_n_decoders(config["n_decoders"], device.type),
     )
 
 
 def build_loader(
     dataset: Dataset, config: Mapping[str, Any], unreadable: dict[str, str], pin_memory: bool
 ) -> DataLoader:
-    """The dataset in its own order; what can't be read is noted in `unreadable` and left out."""
+    """Longest utterances first; what can't be read is noted in `unreadable` and left out."""
     ours = {"unreadable": unreadable, "pin_memory": pin_memory}
     keys = dict(config)
-    order = {"batch_size": keys.pop("batch_size"), "shuffle": False}
-    check_keys(Batches, {"batch_size": order["batch_size"]}, {"durations_s", "shuffle"}, "loader")
-    parts = {"dataset": dataset, "batches": Batches(dataset.durations_s, **order), **ours}
+    limits = {key: keys.pop(key) for key in ("batch_size", "max_batch_s")}
+    check_keys(Batches, limits, {"durations_s", "shuffle"}, "loader")
+    parts = {"dataset": dataset, "batches": LongestFirst(dataset.durations_s, **limits), **ours}
     check_keys(make_loader, keys, set(parts), "loader")
     return make_loader(**parts, **keys)
+
+
+class LongestFirst(Sampler[list[int]]):
+    """Batches of like duration, the longest first: little padding, and too little memory shows
+    at once. An utterance longer than a whole batch may be comes alone.
+
+    Args:
+        durations_s: (n,) seconds of each utterance.
+        batch_size: most utterances in a batch.
+        max_batch_s: cap on utterances × longest of a batch, in seconds; None is no cap.
+    """
+
+    def __init__(
+        self, durations_s: np.ndarray, batch_size: int, max_batch_s: float | None = None
+    ) -> None:
+        durations_s = np.asarray(durations_s, np.float32)
+        self._order = np.argsort(-durations_s, kind="stable")
+        capped = durations_s if max_batch_s is None else np.minimum(durations_s, max_batch_s)
+        self._batches = Batches(
+            capped[self._order], batch_size, shuffle=False, max_batch_s=max_batch_s
+        )
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for rows in self._batches:
+            yield self._order[rows].tolist()
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+
+def pick_n_decoders(wanted: int | None, device_type: str) -> int:
+    """Processes that decode: as many as wanted, else as suits the device.
+
+    Raises:
+        UserError: neither null nor a whole number from 0 up.
+    """
+    if wanted is None:
+        # On a CPU the model has use for every core; a GPU hears faster than 8 cores decode.
+        return 0 if device_type == "cpu" else max(1, min(8, len(os.sched_getaffinity(0)) - 2))
+    if type(wanted) is not int or wanted < 0:
+        raise UserError(f"n_decoders={wanted}: expected a whole number from 0 up, or null.")
+    return wanted
 
 
 def name_of_input(source: str) -> str:

@@ -6,18 +6,22 @@ whatever is left out is counted and named in one line of the log.
 
 import copy
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from tqdm import tqdm
 
+from src.datasets.rejections import N_NAMED, Rejections
 from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 SORTS = (None, "duration", "duration_desc")
 UNREADABLE = "with unreadable audio"
-N_NAMED = 3  # ids shown for each reason; the rest is a count
+UNWRITABLE = "whose transcript the vocabulary can't write"
+WITHOUT_WORDS = "with an empty transcript"
 
 
 class Text(Protocol):
@@ -28,33 +32,17 @@ class Text(Protocol):
     def encode(self, transcript: str) -> tuple[int, ...]: ...
 
 
-class Rejections:
-    """Rows that can't be used, by reason, in the order in which the reasons were met."""
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rows worth keeping, and what to say of them."""
 
-    def __init__(self, already: Mapping[str, Sequence[str]] | None = None) -> None:
-        self.ids_by_reason: dict[str, list[str]] = {}
-        self.explanations: dict[str, dict[str, str]] = {}  # reason → id → sentence
-        for reason, ids in (already or {}).items():
-            self.ids_by_reason[reason] = list(ids)
+    rows: np.ndarray  # (n,) int64
+    summary: str  # "corpus: kept 2 of 3 utterances; …"
+    complete: bool  # nothing had to be left out
 
-    def add(self, reason: str, utterance_id: str, explanation: str = "") -> None:
-        """Count one row; the first explanation of a reason is shown with it."""
-        self.ids_by_reason.setdefault(reason, []).append(utterance_id)
-        if explanation:
-            self.explanations.setdefault(reason, {})[utterance_id] = explanation
-
-    def __len__(self) -> int:
-        return sum(map(len, self.ids_by_reason.values()))
-
-    def __str__(self) -> str:
-        """'40 longer than 16 s (a, b, c, …), 2 without audio (d, e)'."""
-        return ", ".join(self._reason(*item) for item in self.ids_by_reason.items() if item[1])
-
-    def _reason(self, reason: str, ids: list[str]) -> str:
-        names = ", ".join(ids[:N_NAMED]) + (", …" if len(ids) > N_NAMED else "")
-        explanations = list(self.explanations.get(reason, {}).values())
-        first = f"; first: {explanations[0]}" if explanations else ""
-        return f"{len(ids):,} {reason} ({names}{first})"
+    def tell(self) -> None:
+        """The summary as a line of the log, a warning where rows were left out."""
+        logger.log(logging.INFO if self.complete else logging.WARNING, self.summary)
 
 
 def select(
@@ -90,22 +78,54 @@ def select(
     Raises:
         UserError: a limit makes no sense, or no row is left.
     """
+    selection = choose(
+        *(corpus, ids, durations_s, transcripts, text),
+        min_duration_s=min_duration_s,
+        max_duration_s=max_duration_s,
+        max_text_length=max_text_length,
+        limit=limit,
+        sort=sort,
+        already_rejected=already_rejected,
+    )
+    selection.tell()
+    return selection.rows
+
+
+def choose(
+    corpus: str,
+    ids: Sequence[str],
+    durations_s: np.ndarray,
+    transcripts: Sequence[str] | Iterable[str],
+    text: Text | None,
+    *,
+    min_duration_s: float,
+    max_duration_s: float | None,
+    max_text_length: int | None,
+    limit: int | None,
+    sort: str | None,
+    already_rejected: Rejections | None,
+) -> Selection:
+    """`select` without its log line, which stands in the answer."""
     _check_limits(corpus, min_duration_s, max_duration_s, max_text_length, limit, sort)
+    durations_s = np.asarray(durations_s)
+    problems = _duration_problems(durations_s, min_duration_s, max_duration_s)
+    unusable = np.zeros(len(durations_s), bool)
+    for rows, _, _ in problems:
+        unusable[rows] = True
+    if text is not None:
+        if not isinstance(transcripts, Sequence):
+            transcripts = list(transcripts)
+        rows = np.flatnonzero(~unusable)
+        found = _text_problems(corpus, rows, transcripts, text, max_text_length)
+        for rows, _, _ in found:
+            unusable[rows] = True
+        problems += found
     rejections = copy.deepcopy(already_rejected) if already_rejected else Rejections()
-    kept = []
-    for row, (name, seconds, transcript) in enumerate(
-        zip(ids, durations_s, transcripts, strict=True)
-    ):
-        problem = _duration_problem(float(seconds), min_duration_s, max_duration_s)
-        explanation = ""
-        if problem is None and text is not None:
-            problem, explanation = _text_problem(transcript, text, max_text_length)
-        if problem is None:
-            kept.append(row)
-        else:
-            rejections.add(problem, name, explanation)
-    _report(corpus, len(kept), rejections, limit)
-    return _order(np.array(kept[:limit], dtype=np.int64), durations_s, sort)
+    for rows, reason, explanation in sorted(problems, key=lambda problem: problem[0][0]):
+        rejections.add_many(reason, [ids[row] for row in rows[:N_NAMED]], len(rows), explanation)
+    kept = np.flatnonzero(~unusable)
+    summary = _summary(corpus, len(kept), rejections, limit)
+    return Selection(_order(kept[:limit], durations_s, sort), summary, not rejections)
 
 
 def _check_limits(
@@ -128,31 +148,48 @@ def _check_limits(
         raise UserError(f"{corpus}: sort={sort}; expected null, duration or duration_desc.")
 
 
-def _duration_problem(seconds: float, minimum: float, maximum: float | None) -> str | None:
-    if not seconds > 0:
-        return "empty"
-    if seconds < minimum:
-        return f"shorter than {minimum:g} s"
-    if maximum is not None and seconds > maximum:
-        return f"longer than {maximum:g} s"
-    return None
+# Rows that can't be used for one reason, the reason, and a sentence about the first of them.
+_Problem = tuple[np.ndarray, str, str]
 
 
-def _text_problem(
-    transcript: str, text: Text, max_text_length: int | None
-) -> tuple[str | None, str]:
-    try:
-        tokens = text.encode(transcript)
-    except UserError as error:
-        return "whose transcript the vocabulary can't write", str(error)
-    if not tokens:
-        return "with an empty transcript", ""
-    if max_text_length is not None and len(tokens) > max_text_length:
-        return f"with more than {max_text_length} tokens", ""
-    return None, ""
+def _duration_problems(
+    durations_s: np.ndarray, minimum: float, maximum: float | None
+) -> list[_Problem]:
+    empty = ~(durations_s > 0)  # NaN too
+    masks = {"empty": empty, f"shorter than {minimum:g} s": ~empty & (durations_s < minimum)}
+    if maximum is not None:
+        masks[f"longer than {maximum:g} s"] = durations_s > maximum
+    return [(np.flatnonzero(mask), reason, "") for reason, mask in masks.items() if mask.any()]
 
 
-def _report(corpus: str, n_kept: int, rejections: Rejections, limit: int | None) -> None:
+def _text_problems(
+    corpus: str,
+    rows: np.ndarray,
+    transcripts: Sequence[str],
+    text: Text,
+    max_text_length: int | None,
+) -> list[_Problem]:
+    """What is wrong with the transcripts of `rows`, an array of rows for each reason."""
+    reasons = (UNWRITABLE, WITHOUT_WORDS, f"with more than {max_text_length} tokens")
+    verdicts = np.zeros(len(rows), np.uint8)  # 1 + index of the reason
+    explanation = ""
+    bar = tqdm(rows, f"{corpus}: transcripts", unit="row", disable=None, delay=5)
+    for i, row in enumerate(bar):
+        try:
+            n_tokens = len(text.encode(transcripts[row]))
+        except UserError as error:
+            explanation = explanation or str(error)
+            verdicts[i] = 1
+            continue
+        if n_tokens == 0:
+            verdicts[i] = 2
+        elif max_text_length is not None and n_tokens > max_text_length:
+            verdicts[i] = 3
+    found = [(rows[verdicts == i + 1], reason) for i, reason in enumerate(reasons)]
+    return [(r, reason, explanation * (reason == UNWRITABLE)) for r, reason in found if len(r)]
+
+
+def _summary(corpus: str, n_kept: int, rejections: Rejections, limit: int | None) -> str:
     n_rows = n_kept + len(rejections)
     if n_kept == 0:
         why = f"; {rejections}" if rejections else " because it has no rows at all"
@@ -161,14 +198,13 @@ def _report(corpus: str, n_kept: int, rejections: Rejections, limit: int | None)
     if limit is not None and limit < n_kept:
         summary += f", of which the first {limit:,} are used (limit={limit})"
     if rejections:
-        logger.warning("%s; %s can't be used: %s", summary, f"{len(rejections):,}", rejections)
-    else:
-        logger.info(summary)
+        summary += f"; {len(rejections):,} can't be used: {rejections}"
+    return summary
 
 
 def _order(kept: np.ndarray, durations_s: np.ndarray, sort: str | None) -> np.ndarray:
     if sort is None:
         return kept
-    seconds = np.asarray(durations_s)[kept]
+    seconds = durations_s[kept]
     # A stable sort keeps the corpus's order among equals, on every machine.
     return kept[np.argsort(seconds if sort == "duration" else -seconds, kind="stable")]

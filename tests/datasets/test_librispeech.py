@@ -5,7 +5,7 @@ import pytest
 
 from src.batch import to_float
 from src.datasets import Batches, LibriSpeech, make_loader
-from src.datasets.librispeech import is_validation_speaker
+from src.datasets.librispeech_rows import is_validation_speaker
 from src.text import Characters
 from src.utils.errors import UserError
 from tests.datasets.tiny_corpus import write_chapter

@@ -27,7 +27,8 @@ def test_a_part_becomes_a_table_whatever_the_audio_s_kind(part, tmp_path):
     assert list(index.ids) == ["11-1-0000", "11-1-0001", "2-1-0000"]
     assert list(index.paths) == ["11/1/11-1-0000.flac", "11/1/11-1-0001.flac", "2/1/2-1-0000.wav"]
     assert list(index.transcripts) == ["GO UP", "STOP", "LEFT"]
-    assert list(index.speakers) == ["11", "11", "2"]
+    assert list(index.speakers) == ["11", "2"]
+    assert index.speaker_codes.tolist() == [0, 0, 1]
     np.testing.assert_allclose(index.durations_s, [0.5, 0.25, 1.0])
     assert index.durations_s.dtype == np.float32
     assert len(rejections) == 0
@@ -116,10 +117,12 @@ def test_two_copies_of_a_part_have_an_index_each(part, tmp_path):
     assert len(list((tmp_path / "index").iterdir())) == 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 half a zip", b"not a zip"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"arrays1\n", b"something else entirely, of a length that a header has"]
+)
 def test_a_damaged_index_is_replaced_with_a_warning(part, tmp_path, caplog, damage):
     load_index(part, tmp_path)
-    (file,) = tmp_path.glob("*.npz")
+    (file,) = tmp_path.glob("*.index")
     file.write_bytes(damage)
     index, _ = load_index(part, tmp_path)
     assert len(index.ids) == 3

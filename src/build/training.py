@@ -20,6 +20,7 @@ from src.trainer import (
     load_weights,
     parameter_groups,
 )
+from src.utils import parallel
 from src.utils.devices import pick_device
 from src.utils.errors import UserError
 
@@ -54,7 +55,11 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         max_grad_norm=settings.max_grad_norm,
         precision=settings.precision,
         seed=config["seed"],
+        ema_decay=settings.ema_decay,
+        compiled=settings.compile,
     )
+    if parallel.rank():  # the weights are alike, the dropout is not
+        torch.manual_seed(config["seed"] + parallel.rank())
     transcriber = build_transcriber(recognizer, text, config["decoder"], settings.precision)
     validation = Validation(
         recognizer,
@@ -85,13 +90,15 @@ def build_loaders(
     keys = dict(config["loader"])
     reading = {key: keys.pop(key) for key in ("n_workers", "prefetch")}
     pinned = {"pin_memory": device.type == "cuda"}
-    check_keys(Batches, keys, {"durations_s", "shuffle", "seed"}, "loader")
+    check_keys(Batches, keys, {"durations_s", "shuffle", "seed", "rank", "world"}, "loader")
     check_keys(make_loader, reading, BUILT, "loader")
     for part in ("train", "validation"):
         dataset = build(config["dataset"][part], f"dataset.{part}", text=text)
         check_sample_rate(dataset, recognizer)
         if part == "train":
-            batches = Batches(dataset.durations_s, seed=config["seed"], shuffle=True, **keys)
+            batches = Batches(
+                dataset.durations_s, seed=config["seed"], shuffle=True, **keys, **processes()
+            )
         else:
             batches = _in_order(dataset.durations_s, keys["batch_size"], keys["max_batch_s"])
         yield make_loader(dataset, batches, **reading, **pinned)
@@ -101,7 +108,14 @@ def _in_order(durations_s: np.ndarray, batch_size: int, max_batch_s: float | Non
     """Batches of held-out speech, which is read whole: what exceeds the cap comes alone."""
     if max_batch_s is not None:
         max_batch_s = max(max_batch_s, float(durations_s.max()))
-    return Batches(durations_s, batch_size=batch_size, shuffle=False, max_batch_s=max_batch_s)
+    return Batches(
+        durations_s, batch_size=batch_size, shuffle=False, max_batch_s=max_batch_s, **processes()
+    )
+
+
+def processes() -> dict[str, int]:
+    """Which share of each batch this process reads."""
+    return {"rank": parallel.rank(), "world": parallel.n_processes()}
 
 
 def build_optimizer(config: Mapping[str, Any], recognizer) -> torch.optim.Optimizer:

@@ -1,8 +1,8 @@
 """Loss and error rates over a whole loader."""
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -10,6 +10,7 @@ from tqdm import tqdm
 from src.batch import Batch, Emissions
 from src.predictions import Prediction, corpus_rates
 from src.recognizer import Recognizer
+from src.utils import parallel
 from src.utils.devices import autocast
 
 
@@ -32,7 +33,7 @@ def evaluate(
     precision: str = "float32",
     description: str = "validation",
 ) -> Evaluation:
-    """Corpus loss and error rates, in evaluation mode.
+    """Corpus loss and error rates, in evaluation mode; of all processes together.
 
     Args:
         read: emissions and their batch to predictions (`Transcriber.predict`).
@@ -42,24 +43,24 @@ def evaluate(
     was_training = recognizer.training
     recognizer.eval()
     device = next(recognizer.parameters()).device
-    totals = {"nats": 0.0, "tokens": 0, "impossible": 0}
+    totals = torch.zeros(3, dtype=torch.float64)  # nats, tokens, impossible alignments
     predictions: list[Prediction] = []
     example = None
     for batch in tqdm(batches, desc=description, unit="batch", leave=False, disable=None):
+        if not len(batch):  # nothing of it could be read, or other processes have it all
+            continue
         moved = batch.to(device)
         with autocast(device, precision):
             emissions = recognizer(moved.waveforms, moved.waveform_lengths)
-        _add(totals, loss(emissions, moved.tokens, moved.token_lengths))
+        found = loss(emissions, moved.tokens, moved.token_lengths)
+        n_impossible = found.impossible.sum()
+        totals += torch.stack([found.total.cpu(), found.n_tokens, n_impossible]).double()
         predictions += read(emissions, batch)
         example = example or (batch, emissions)
     recognizer.train(was_training)
-    metrics = {"loss": totals["nats"] / max(1, totals["tokens"])} | corpus_rates(predictions)
-    if totals["impossible"]:
-        metrics["impossible"] = totals["impossible"]
+    nats, n_tokens, n_impossible = parallel.add_up(totals).tolist()
+    predictions = list(itertools.chain(*parallel.gather(predictions)))
+    metrics = {"loss": nats / max(1, n_tokens)} | corpus_rates(predictions)
+    if n_impossible:
+        metrics["impossible"] = int(n_impossible)
     return Evaluation(metrics, predictions, example)
-
-
-def _add(totals: dict[str, Any], loss) -> None:
-    totals["nats"] += float(loss.total)
-    totals["tokens"] += int(loss.n_tokens)
-    totals["impossible"] += int(loss.impossible.sum())

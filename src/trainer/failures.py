@@ -3,22 +3,25 @@
 import logging
 
 from src.trainer.progress import Progress
+from src.trainer.reports import StepReport
 from src.trainer.settings import Settings
-from src.trainer.stepper import StepReport
 from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 WHAT = {"non-finite": "loss or gradient not finite", "out of memory": "out of memory"}
 
 
-def tell_failure(report: StepReport, progress: Progress, settings: Settings) -> None:
+def tell_failure(report: StepReport, step: int, progress: Progress, settings: Settings) -> None:
     """Warn of a skipped step, by its utterances, or end the run by the policy of `settings`.
+
+    Args:
+        step: which it was; the run may have come further since.
 
     Raises:
         UserError: `non_finite` is "stop", or too many steps in a row have failed.
     """
     ids = ", ".join(report.ids[:8]) + (", …" if len(report.ids) > 8 else "")
-    message = f"step {progress.step}: {WHAT[report.skipped]}, utterances {ids}"
+    message = f"step {step}: {WHAT[report.skipped]}, utterances {ids}"
     if report.skipped == "non-finite" and settings.non_finite == "stop":
         raise UserError(
             f"{message}. The weights are as before this step; look at these recordings, lower "

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from src.trainer.stepper import StepReport
+from src.trainer.reports import StepReport
 
 
 @dataclass
@@ -50,10 +50,13 @@ class Progress:
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})
 
-    def count(self, report: StepReport, n_batches: int) -> None:
-        """Add one step and its report."""
+    def advance(self, n_batches: int) -> None:
+        """One optimizer step was launched on the next `n_batches` batches."""
         self.step += 1
         self.next_batch += n_batches
+
+    def count(self, report: StepReport) -> None:
+        """Add what a step found out."""
         self.audio_s += report.audio_s
         self.n_impossible += report.n_impossible
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if report.skipped else 0
@@ -123,16 +126,19 @@ class Meter:
             "steps_per_s": len(timed) / elapsed,
             "data_wait": min(1.0, self.waited_s / elapsed),
         }
+        if padded_s := sum(r.padded_s for r in self.reports):
+            values["padding"] = 1 - sum(r.audio_s for r in self.reports) / padded_s
         if learned:
             values["loss"] = sum(r.loss for r in learned) / len(learned)
             values["grad_norm"] = sum(r.grad_norm for r in learned) / len(learned)
         return values
 
-    def postfix(self, report: StepReport, learning_rate: float) -> dict[str, str]:
+    def postfix(self, learning_rate: float) -> dict[str, str]:
         """What stands behind the progress bar: the last step, and how fast the window went."""
         window = self.summary()
+        loss = self.reports[-1].loss if self.reports else float("nan")
         return {
-            "loss": f"{report.loss:.3f}",
+            "loss": f"{loss:.3f}",
             "lr": f"{learning_rate:.1e}",
             "audio s/s": f"{window['audio_s_per_s']:.0f}",
             "data wait": f"{window['data_wait']:.0%}",

@@ -22,6 +22,9 @@ class Settings:
         save_every_minutes: how much work a power cut may cost.
         log_every: optimizer steps between two log lines.
         max_grad_norm: gradients are scaled down to this L2 norm.
+        ema_decay: of the moving average of the weights, which is then what is validated, saved
+            for inference and kept as best; None = none.
+        compile: let torch.compile fuse the model's kernels.
         precision: "float32", "bf16" or "fp16" (with loss scaling).
         non_finite: "skip" a step whose loss or gradient is not finite, or "stop" the run.
         max_skipped_in_a_row: failed steps in a row that end the run whatever the policy.
@@ -42,6 +45,8 @@ class Settings:
     save_every_minutes: float
     log_every: int
     max_grad_norm: float
+    ema_decay: float | None
+    compile: bool
     precision: str
     non_finite: str
     max_skipped_in_a_row: int
@@ -57,6 +62,11 @@ class Settings:
                 raise UserError(f"trainer.{name}={value}: expected 1 or more, or null.")
         if self.max_grad_norm <= 0:
             raise UserError(f"trainer.max_grad_norm={self.max_grad_norm}: expected above 0.")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise UserError(
+                f"trainer.ema_decay={self.ema_decay}: expected a number between 0 and 1, such as "
+                "0.999, or null."
+            )
         if self.non_finite not in ("skip", "stop"):
             raise UserError(f"trainer.non_finite={self.non_finite}: expected skip or stop.")
         if self.precision not in ("float32", "bf16", "fp16"):

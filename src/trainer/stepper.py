@@ -1,44 +1,43 @@
-"""One optimizer step: forward, backward, clip, update, and what to do when that fails."""
+"""One optimizer step: forward, backward, clip, update, and what to do when that fails.
 
+Nothing here waits for the device. What a step found out (loss, gradient norm, whether it was
+finite) is copied to the CPU in the background, and read when somebody asks for the report.
+"""
+
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from src.batch import Batch
 from src.recognizer import Recognizer
+from src.trainer.moving_average import MovingAverage
+from src.trainer.reports import PendingReport, StepReport
+from src.utils import parallel
 from src.utils.devices import autocast
+from src.utils.errors import UserError
 from src.utils.seeding import step_generator
-
-
-@dataclass(slots=True)
-class StepReport:
-    """What one optimizer step did."""
-
-    loss: float = float("nan")  # nats per target token
-    grad_norm: float = float("nan")  # before clipping
-    n_utterances: int = 0
-    n_impossible: int = 0  # utterances with more tokens and repeats than emitted frames
-    audio_s: float = 0.0
-    skipped: str | None = None  # "non-finite" or "out of memory": no weight was changed
-    ids: list[str] = field(default_factory=list)  # utterances of a skipped step
 
 
 class Stepper:
     """Turns micro-batches into one update of the weights.
 
-    The gradient is that of the summed loss of all micro-batches over their summed target
-    tokens, so two micro-batches of 8 step exactly like one batch of 16 (BatchNorm apart,
-    which sees the smaller ones).
+    The gradient is that of the summed loss of all micro-batches, of all processes, over their
+    summed target tokens. So two micro-batches of 8, or two processes of 8, step exactly like
+    one batch of 16 (BatchNorm apart, which sees the batches of all processes but only one
+    micro-batch at a time).
 
     Args:
         loss: `(emissions, tokens, token_lengths) -> CTCLoss`.
         max_grad_norm: gradients are scaled down to this L2 norm.
         precision: "float32", "bf16" or "fp16" (with loss scaling).
-        seed: of the augmentation, which depends on (seed, step) only.
+        seed: of the augmentation, which depends on (seed, step, process) only.
+        ema_decay: of a moving average of the recogniser's weights; None = no average.
+        compiled: let `torch.compile` fuse the model's kernels.
     """
 
     def __init__(
@@ -51,6 +50,8 @@ class Stepper:
         max_grad_norm: float,
         precision: str,
         seed: int,
+        ema_decay: float | None = None,
+        compiled: bool = False,
     ) -> None:
         self.recognizer = recognizer
         self.augment = augment
@@ -59,74 +60,130 @@ class Stepper:
         self.max_grad_norm = max_grad_norm
         self.precision = precision
         self.seed = seed
+        self.moving_average = MovingAverage(recognizer, ema_decay) if ema_decay else None
         self.device = next(recognizer.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        model = torch.compile(recognizer.model, dynamic=True) if compiled else recognizer.model
+        # Without device_ids the lengths stay on the CPU, where the model wants them.
+        self.model = DistributedDataParallel(model) if parallel.n_processes() > 1 else model
 
     def step(self, batches: Sequence[Batch], step: int) -> StepReport:
-        """Learn from `batches` together; a failed step changes nothing and says so."""
+        """As `launch`, waiting for the report."""
+        return self.launch(batches, step).read()
+
+    def launch(self, batches: Sequence[Batch], step: int) -> PendingReport:
+        """Learn from `batches` together; a failed step changes nothing, and its report says so.
+
+        Args:
+            step: optimizer steps so far.
+
+        Raises:
+            UserError: out of memory beside other processes, which could not leave the step out.
+            PeerLost: another process has ended.
+        """
         self.recognizer.train()
-        report = StepReport(
-            n_utterances=sum(len(batch) for batch in batches),
-            audio_s=sum(int(b.waveform_lengths.sum()) for b in batches)
-            / self.recognizer.sample_rate,
-        )
-        buffers = [buffer.clone() for buffer in self.recognizer.buffers()]
+        buffers = [buffer.clone() for buffer in self.recognizer.model.buffers()]
         try:
-            report.skipped = self._learn(batches, step, report)
+            report = self._learn(batches, step, buffers)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
-            report.skipped = "out of memory"
-        if report.skipped:
-            self._undo(buffers)
-            report.ids = [utterance_id for batch in batches for utterance_id in batch.ids]
+            report = self._give_up(batches, buffers)
         self.optimizer.zero_grad(set_to_none=True)
+        if self.moving_average:
+            self.moving_average.update(step)
         return report
 
-    def _learn(self, batches: Sequence[Batch], step: int, report: StepReport) -> str | None:
-        n_tokens = max(1, sum(int(batch.token_lengths.sum()) for batch in batches))
-        generator = step_generator(self.seed, step, self.device)
-        losses = [self._backward(batch, n_tokens, generator) for batch in batches]
+    def averaged(self) -> contextlib.AbstractContextManager:
+        """Inside it the recogniser carries the moving average, where there is one."""
+        return self.moving_average.applied() if self.moving_average else contextlib.nullcontext()
+
+    def _learn(self, batches: Sequence[Batch], step: int, buffers: list[Tensor]) -> PendingReport:
+        n_tokens = sum(sum(batch.token_lengths.tolist()) for batch in batches)
+        n_tokens = max(1, *parallel.add_up(torch.tensor([n_tokens])).tolist())
+        generator = step_generator(self.seed, step, self.device, parallel.rank())
+        losses = []
+        for i, batch in enumerate(batches):
+            with self._summed_over_processes(i == len(batches) - 1):
+                losses.append(self._backward(batch, n_tokens, generator))
         self.scaler.unscale_(self.optimizer)
         grad_norm = clip_grad_norm_(self.recognizer.parameters(), self.max_grad_norm)
-        report.n_impossible = sum(int(loss.impossible.sum()) for loss in losses)
-        aligned = sum(int(loss.n_tokens) for loss in losses)
-        report.loss = sum(loss.total.item() for loss in losses) / max(1, aligned)
-        report.grad_norm = grad_norm.item()
-        # With fp16 an overflowing gradient is daily business: the scaler skips and adapts,
-        # unless there is no scale left to blame.
-        adapts = self.scaler.is_enabled() and self.scaler.get_scale() > 1
-        suspect = report.loss if adapts else report.loss + report.grad_norm
-        if not torch.isfinite(torch.tensor(suspect)):
-            return "non-finite"
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return None
+        report = PendingReport(batches, losses, grad_norm, self.recognizer.sample_rate, self.scaler)
+        self._update(report.is_bad)
+        _keep_where(report.is_bad, self.recognizer.model.buffers(), buffers)
+        report.send()
+        return report
+
+    def _summed_over_processes(self, is_last: bool) -> contextlib.AbstractContextManager:
+        """Gradients are added up once a step, with the last micro-batch."""
+        if is_last or not isinstance(self.model, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self.model.no_sync()
 
     def _backward(self, batch: Batch, n_tokens: int, generator: torch.Generator):
-        batch = batch.to(self.device)
+        # What can't be read leaves a batch empty; the model is asked all the same, since
+        # beside other processes it has to be.
+        batch = (batch if len(batch) else silence()).to(self.device)
         features, lengths = self.recognizer.features(batch.waveforms, batch.waveform_lengths)
         with autocast(self.device, self.precision):
             features = self.augment(features, lengths, generator)
-            emissions = self.recognizer.model(features, lengths)
+            emissions = self.model(features, lengths)
         loss = self.loss(emissions, batch.tokens, batch.token_lengths)
-        self.scaler.scale(loss.total / n_tokens).backward()
+        # DistributedDataParallel takes the mean over the processes; we want the sum.
+        self.scaler.scale(loss.total * (parallel.n_processes() / n_tokens)).backward()
         return loss
 
-    def _undo(self, buffers: list[Tensor]) -> None:
-        # A NaN that went through BatchNorm would otherwise stay in its running statistics.
-        with torch.no_grad():
-            for buffer, before in zip(self.recognizer.buffers(), buffers, strict=True):
-                buffer.copy_(before)
+    def _update(self, is_bad: Tensor) -> None:
+        """Let the optimizer step, unless `is_bad` (a scalar on the device) is 1."""
+        if self.scaler.is_enabled():  # has looked for infinities itself
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        elif _decides_on_device(self.optimizer):
+            # What GradScaler does with it: the kernel itself leaves the weights alone.
+            self.optimizer.grad_scale, self.optimizer.found_inf = None, is_bad
+            self.optimizer.step()
+            del self.optimizer.grad_scale, self.optimizer.found_inf
+        elif not is_bad.item():
+            self.optimizer.step()
+
+    def _give_up(self, batches: Sequence[Batch], buffers: list[Tensor]) -> PendingReport:
+        if parallel.n_processes() > 1:
+            raise UserError(
+                f"process {parallel.rank()}: out of memory, which a run of several processes can't "
+                "leave out. Lower loader.max_batch_s or loader.batch_size, and resume."
+            )
         self.optimizer.zero_grad(set_to_none=True)
+        _keep_where(None, self.recognizer.model.buffers(), buffers)
         if self.scaler.is_enabled():
-            # A fresh one, since the old one waits for a step that will not come. Its scale stays:
-            # neither a bad recording nor a full memory says anything about gradients.
+            # A fresh one, since the old one may wait for a step that will not come. Its scale
+            # stays: a full memory says nothing about gradients.
             before_step = self.scaler.state_dict()
             self.scaler = torch.amp.GradScaler(self.device.type)
             self.scaler.load_state_dict(before_step)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        return PendingReport.out_of_memory(batches, self.recognizer.sample_rate)
+
+
+def silence() -> Batch:
+    """One utterance without samples or tokens: nothing to learn, and a loss of 0."""
+    nothing = torch.zeros(1, dtype=torch.int64)
+    waveforms = torch.zeros(1, 0, dtype=torch.int16)
+    return Batch([""], waveforms, nothing, torch.zeros(1, 0, dtype=torch.int64), nothing)
+
+
+@torch.no_grad()
+def _keep_where(is_bad: Tensor | None, buffers, before: list[Tensor]) -> None:
+    # A NaN that went through BatchNorm would otherwise stay in its running statistics.
+    for buffer, earlier in zip(buffers, before, strict=True):
+        keep = earlier if is_bad is None else torch.where(is_bad > 0, earlier, buffer)
+        buffer.copy_(keep)
+
+
+def _decides_on_device(optimizer: Optimizer) -> bool:
+    # Fused SGD could too, but leaves its momentum uninitialised after a skipped first step.
+    is_adam = isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW)
+    return is_adam and all(group.get("fused") for group in optimizer.param_groups)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -5,28 +5,28 @@
 is `restore()`.
 """
 
+import collections
 import itertools
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader
 
 from src.batch import Batch
-from src.trainer.checkpoint import load_checkpoint
-from src.trainer.checkpoint_folder import Checkpoints, Validated, newest_good
+from src.trainer.checkpoint_folder import Checkpoints, Validated
 from src.trainer.failures import tell_failure
 from src.trainer.interrupts import Interrupts
 from src.trainer.progress import Meter, Progress, training_bar
+from src.trainer.reports import PendingReport
 from src.trainer.schedules import set_learning_rate
 from src.trainer.settings import Settings
-from src.trainer.stepper import Stepper, StepReport
+from src.trainer.state import capture, find_state, put_back
+from src.trainer.stepper import Stepper
 from src.trainer.validation import Validation
-from src.trainer.weights import load_optimizer, load_weights
+from src.utils import parallel
 from src.utils.files import write_json
-from src.utils.seeding import random_state, restore_random_state
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Trainer:
         self.total_steps = settings.n_epochs * self.steps_per_epoch
         self.progress = Progress()
         self.meter = Meter()
+        self.unread: collections.deque[tuple[int, PendingReport]] = collections.deque()
         self.learning_rate = 0.0
 
     def train(self) -> int:
@@ -88,7 +89,8 @@ class Trainer:
             except BaseException:
                 self._save_before_falling()
                 raise
-        write_json(self.run_dir / "summary.json", self.summary(interrupts.signal))
+        if parallel.is_first():
+            write_json(self.run_dir / "summary.json", self.summary(interrupts.signal))
         return interrupts.exit_status
 
     def _loop(self, interrupts: Interrupts) -> None:
@@ -100,30 +102,48 @@ class Trainer:
         with training_bar(self.total_steps, self.progress.step) as bar:
             self.meter.start_clock()
             for batches in self.meter.waiting_for(self._micro_batches()):
-                report = self.train_step(batches)
-                bar.set_postfix(self.meter.postfix(report, self.learning_rate), refresh=False)
+                self.train_step(batches)
+                bar.set_postfix(self.meter.postfix(self.learning_rate), refresh=False)
                 bar.update()
+                # Clocks and signals differ between processes: what one wants, all do.
+                signal, save_is_due = parallel.largest(
+                    interrupts.signal or 0, self._save_is_due(saved_at_s)
+                )
+                interrupts.signal = signal or None
                 if self._validation_is_due():
                     self._validate()
                     saved_at_s = self.progress.elapsed_s()
-                elif interrupts.signal or self._save_is_due(saved_at_s):
+                elif signal or save_is_due:
                     self.save()
                     saved_at_s = self.progress.elapsed_s()
-                if interrupts.signal or self._is_finished():
+                if signal or self._is_finished():
                     return
 
-    def train_step(self, batches: list[Batch]) -> StepReport:
-        """One optimizer step on `batches`, counted and logged."""
+    def train_step(self, batches: list[Batch]) -> None:
+        """One optimizer step on `batches`, counted and logged.
+
+        On a GPU the report is read one step later, so that the CPU has the next step queued
+        before it waits for this one.
+        """
         factor = self.schedule(self.progress.step, self.total_steps)
         self.learning_rate = set_learning_rate(self.stepper.optimizer, factor)
-        report = self.stepper.step(batches, self.progress.step)
-        self.progress.count(report, n_batches=len(batches))
-        self.meter.reports.append(report)
-        if report.skipped:
-            tell_failure(report, self.progress, self.settings)
+        pending = self.stepper.launch(batches, self.progress.step)
+        self.progress.advance(n_batches=len(batches))
+        self.unread.append((self.progress.step, pending))
+        at_once = self.stepper.device.type == "cpu" or self.settings.non_finite == "stop"
+        self._read_reports(but=0 if at_once else 1)
         if self.progress.step % self.settings.log_every == 0:
             self._log_training()
-        return report
+
+    def _read_reports(self, but: int = 0) -> None:
+        """Count what the steps found out, except the last `but` ones."""
+        while len(self.unread) > but:
+            step, pending = self.unread.popleft()
+            report = pending.read()
+            self.progress.count(report)
+            self.meter.reports.append(report)
+            if report.skipped:
+                tell_failure(report, step, self.progress, self.settings)
 
     def _micro_batches(self) -> Iterator[list[Batch]]:
         """The batches of one optimizer step after another, from where the run stands."""
@@ -145,10 +165,11 @@ class Trainer:
 
     def _validate(self) -> None:
         progress = self.progress
-        if self.meter.reports:
+        if self.meter.reports or self.unread:
             self._log_training()
         self.save()  # reading held-out speech may take long, and go wrong
-        name, value, metrics = self.validation.run(progress.step)
+        with self.stepper.averaged():
+            name, value, metrics = self.validation.run(progress.step)
         best_on_disk = progress.best, progress.best_step
         is_best = progress.judge(value)
         if not self.save(Validated(name, value, is_best, metrics)):
@@ -173,6 +194,7 @@ class Trainer:
         return progress.step >= self.total_steps
 
     def _log_training(self) -> None:
+        self._read_reports()
         values = {f"train/{name}": value for name, value in self.meter.summary().items()}
         values["train/learning_rate"] = self.learning_rate
         values["train/epoch"] = self.progress.step / self.steps_per_epoch
@@ -180,25 +202,14 @@ class Trainer:
         self.log.scalars(self.progress.step, values)
         self.meter.reset()
 
-    def state(self) -> dict[str, Any]:
-        """Tensors and plain values from which the run continues as if never stopped."""
-        return {
-            **self.description,
-            "step": self.progress.step,
-            "recognizer": self.stepper.recognizer.state_dict(),
-            "optimizer": self.stepper.optimizer.state_dict(),
-            "optimizer_name": type(self.stepper.optimizer).__name__,
-            "scaler": self.stepper.scaler.state_dict(),
-            "random": random_state(),
-            "progress": self.progress.to_dict(),
-            # Else the log's next averages would lack them.
-            "unlogged": [asdict(report) for report in self.meter.reports],
-        }
-
     def save(self, validated: Validated | None = None, *, must: bool = False) -> bool:
         """Replace last.pt by the present state; False where that failed and may be tried again."""
-        metrics = {"metrics": validated.metrics} if validated else {}
-        return self.checkpoints.save(self.state() | metrics, validated, must=must)
+        self._read_reports()
+        state = capture(self.stepper, self.progress, self.meter) | self.description
+        if validated:
+            state["metrics"] = validated.metrics
+        saved = self.checkpoints.save(state, validated, must=must) if parallel.is_first() else True
+        return parallel.from_first(saved)
 
     def restore(self, path: Path) -> None:
         """Continue from the newest good checkpoint of a run folder, or from a file.
@@ -206,27 +217,22 @@ class Trainer:
         Raises:
             UserError: unreadable, or of another model, vocabulary or optimizer.
         """
-        found = newest_good(path) if path.is_dir() else (path, load_checkpoint(path))
+        found = find_state(path)
         if found is None:
             self.log.rewind(0)
             logger.warning("%s: nothing was saved yet, the run starts anew.", path)
             return
         path, state = found
-        load_weights(self.stepper.recognizer, state, self.description, path)
-        load_optimizer(self.stepper.optimizer, state, path)
-        if state["scaler"]:  # empty where the earlier sitting was not in fp16
-            self.stepper.scaler.load_state_dict(state["scaler"])
-        self.progress = Progress.from_dict(state["progress"])
-        self.meter.take_up([StepReport(**report) for report in state.get("unlogged", ())])
-        restore_random_state(state["random"])
+        self.progress, unlogged = put_back(state, self.stepper, self.description, path)
+        self.meter.take_up(unlogged)
         step, total = self.progress.step, self.total_steps
         self.log.rewind(step, validated=self.progress.validated_step == step)
         done = "" if step < total else ", the last: a higher trainer.n_epochs would train on"
         logger.info("Resumed from %s at step %d of %d%s.", path, step, total, done)
 
     def _save_before_falling(self) -> None:
-        if self.progress.step == 0:
-            return  # nothing is learnt yet
+        if self.progress.step == 0 or parallel.n_processes() > 1:
+            return  # nothing is learnt yet, or the others may be gone, whose state belongs to ours
         try:
             self.save(must=True)
             logger.warning("Saved step %d to %s.", self.progress.step, self.checkpoints.last)

@@ -40,6 +40,7 @@ def restore_random_state(state: dict) -> None:
         torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
 
 
-def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """A generator that depends on (seed, step) only, so a resumed step augments alike."""
-    return torch.Generator(device).manual_seed((seed * 1_000_003 + step) % 2**63)
+def step_generator(seed: int, step: int, device: torch.device, process: int = 0) -> torch.Generator:
+    """A generator that depends on these numbers only, so a resumed step augments alike."""
+    mixed = (seed * 1_000_003 + step) * 10_007 + process if process else seed * 1_000_003 + step
+    return torch.Generator(device).manual_seed(mixed % 2**63)

@@ -1,6 +1,7 @@
 """What goes wrong in training: each failure has a policy, is counted and is seen in the log."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,43 +14,53 @@ from tests.trainer.conftest import log_lines, weights
 from tests.trainer.tones import Tones
 
 
-class WithNaN(Tones):
-    """Tones of which some recordings are not numbers."""
+class WithSilence(Tones):
+    """Tones of which some recordings are digital silence."""
 
-    def __init__(self, bad: set[int]) -> None:
+    def __init__(self, silent: set[int]) -> None:
         super().__init__()
-        self.bad = bad
+        self.silent = silent
 
     def __getitem__(self, i):
         utterance = super().__getitem__(i)
-        if i in self.bad:
-            utterance = type(utterance)(
-                id=f"nan-{i}",
-                waveform=np.full(8000, np.nan, dtype=np.float32),
-                tokens=utterance.tokens,
-            )
+        if i in self.silent:
+            utterance = replace(utterance, id=f"silent-{i}", waveform=np.zeros(8000, np.int16))
         return utterance
 
 
+class DividedByDeviation(nn.Module):
+    """An augmentation as people write it: silence it divides by 0."""
+
+    def forward(self, features, lengths, generator=None):
+        return features / features.std((1, 2), keepdim=True).round(decimals=2)
+
+
 def test_a_batch_that_is_not_finite_is_skipped_counted_and_named(trainer_of, caplog):
-    trainer = trainer_of(dataset=WithNaN({4}), n_epochs=1)
+    trainer = trainer_of(dataset=WithSilence({4}), augment=DividedByDeviation(), n_epochs=1)
     with caplog.at_level(logging.WARNING):
         trainer.train()
     assert trainer.progress.n_non_finite == 1 and trainer.progress.step == 3
-    assert "nan-4" in caplog.text and "skipped" in caplog.text
+    assert "silent-4" in caplog.text and "skipped" in caplog.text
     assert torch.isfinite(weights(trainer)).all()
 
 
 def test_the_policy_stop_ends_the_run_and_keeps_what_was_learnt(trainer_of):
-    trainer = trainer_of(dataset=WithNaN({4}), n_epochs=3, non_finite="stop")
-    with pytest.raises(UserError, match=r"not finite.*nan-4.*trainer\.non_finite=skip"):
+    trainer = trainer_of(
+        dataset=WithSilence({4}), augment=DividedByDeviation(), n_epochs=3, non_finite="stop"
+    )
+    with pytest.raises(UserError, match=r"not finite.*silent-4.*trainer\.non_finite=skip"):
         trainer.train()
     saved = load_checkpoint(trainer.checkpoints.last)
     assert all(torch.isfinite(t).all() for t in saved["recognizer"].values())
 
 
 def test_nothing_but_failures_ends_the_run(trainer_of):
-    trainer = trainer_of(dataset=WithNaN(set(range(24))), n_epochs=9, max_skipped_in_a_row=4)
+    trainer = trainer_of(
+        dataset=WithSilence(set(range(24))),
+        augment=DividedByDeviation(),
+        n_epochs=9,
+        max_skipped_in_a_row=4,
+    )
     with pytest.raises(UserError, match=r"4 failed steps in a row: lower optimizer\.lr"):
         trainer.train()
     assert trainer.progress.step == 4

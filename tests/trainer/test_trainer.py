@@ -88,14 +88,14 @@ def test_accumulation_takes_several_batches_a_step(trainer_of):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_leaves_with_its_status(trainer_of, number):
     trainer = trainer_of(n_epochs=50)
-    step = trainer.stepper.step
+    launch = trainer.stepper.launch
 
-    def step_and_kill(batches, at):
+    def launch_and_kill(batches, at):
         if at == 3:
             os.kill(os.getpid(), number)
-        return step(batches, at)
+        return launch(batches, at)
 
-    trainer.stepper.step = step_and_kill
+    trainer.stepper.launch = launch_and_kill
     before = signal.getsignal(number)
     assert trainer.train() == 128 + number
     assert signal.getsignal(number) == before

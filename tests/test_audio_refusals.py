@@ -171,3 +171,78 @@ def test_a_missing_pyav_is_named_with_its_install_command(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "av", None)  # what Python does where it is not installed
     with pytest.raises(UserError, match="read with PyAV, which is missing; pip install av"):
         audio.read(tmp_path / "tone.m4a")
+
+
+def changed(path, place: int, values: bytes):
+    """Bytes written over others."""
+    content = bytearray(path.read_bytes())
+    content[place : place + len(values)] = values
+    path.write_bytes(content)
+    return path
+
+
+def test_a_header_that_promises_more_than_memory_holds_takes_none(tmp_path):
+    path = changed(write(tmp_path / "long.flac"), 22, b"\xff" * 4)  # 2³² − 1 samples: 17 GB
+    assert audio.duration_s(path) > 200_000
+    with pytest.raises(UserError, match=r"long\.flac: not readable as audio|is cut short"):
+        audio.read(path)
+
+
+def test_a_flac_of_other_samples_than_its_encoder_had_is_refused(tmp_path):
+    path = changed(write(tmp_path / "x.flac"), 26, b"another checksum")
+    with pytest.raises(UserError, match="its samples do not match their checksum"):
+        audio.read(path)
+    assert len(audio.read(path, duration_s=1.0)) == 16_000  # the checksum is of all samples
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_without_its_last_page_is_refused(tmp_path, subtype):
+    path = write(tmp_path / "x.ogg", format="OGG", subtype=subtype)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"OggS")])
+    for part in ({}, {"start_s": 0.5, "duration_s": 0.2}):
+        with pytest.raises(UserError, match="its last page is missing"):
+            audio.read(path, **part)
+
+
+def test_sound_that_no_decoder_knows_is_refused(tmp_path):
+    path = changed(write(tmp_path / "x.wav"), 20, b"\x99\x99")  # format tag of no codec
+    with pytest.raises(UserError, match="FFmpeg does not know how its sound is coded"):
+        audio.read(path)
+
+
+def test_a_title_that_is_not_utf8_is_refused(tmp_path):
+    path = tmp_path / "x.m4a"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "a fine title"
+        stream = container.add_stream("aac", rate=16_000)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(TONE[None, :16_000], format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    assert len(audio.read(path)) >= 16_000
+    changed(path, path.read_bytes().index(b"a fine title"), b"\xff\xfe")
+    with pytest.raises(UserError, match="not readable as audio"):
+        audio.read(path)
+
+
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        "ffconcat version 1.0\nfile real.wav\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nreal.wav\n#EXT-X-ENDLIST\n",
+    ],
+)
+def test_a_playlist_is_no_recording_and_opens_no_other_file(tmp_path, playlist):
+    write(tmp_path / "real.wav")
+    (tmp_path / "x.m4a").write_text(playlist)
+    for function in (audio.read, audio.duration_s):
+        with pytest.raises(UserError, match="neither libsndfile nor FFmpeg knows it"):
+            function(tmp_path / "x.m4a")
+
+
+def test_a_colon_in_a_name_is_no_address(tmp_path, monkeypatch):
+    encode(str(tmp_path / "x.m4a"), "aac", TONE)
+    (tmp_path / "x.m4a").rename(tmp_path / "tcp:x.m4a")
+    monkeypatch.chdir(tmp_path)
+    assert len(audio.read("tcp:x.m4a")) == pytest.approx(len(TONE), abs=2048)

@@ -1,0 +1,1 @@
+"""Mutated inputs of every kind: a clear refusal or a correct result, and nothing else."""

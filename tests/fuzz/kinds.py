@@ -1,0 +1,5 @@
+"""Every kind of input that a user's machine may damage."""
+
+from tests.fuzz import audio
+
+KINDS = [*audio.KINDS]

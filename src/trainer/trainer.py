@@ -1,8 +1,7 @@
 """The training loop. It knows no Hydra, no wandb and no concrete model.
 
 `train_loader` says what comes when, `Stepper` learns from it, `Validation` judges and
-`Checkpoints` keeps. All that is counted is in `Progress`: a checkpoint is `state()`, resuming
-is `restore()`.
+`Checkpoints` keeps. All that is counted is in `Progress`.
 """
 
 import collections
@@ -84,7 +83,7 @@ class Trainer:
         with Interrupts() as interrupts:
             try:
                 self._loop(interrupts)
-                if self.checkpoints.failures:
+                if parallel.largest(self.checkpoints.failures)[0]:
                     self.save(must=True)
             except BaseException:
                 self._save_before_falling()
@@ -125,8 +124,7 @@ class Trainer:
         On a GPU the report is read one step later, so that the CPU has the next step queued
         before it waits for this one.
         """
-        factor = self.schedule(self.progress.step, self.total_steps)
-        self.learning_rate = set_learning_rate(self.stepper.optimizer, factor)
+        self._set_learning_rate(self.progress.step)
         pending = self.stepper.launch(batches, self.progress.step)
         self.progress.advance(n_batches=len(batches))
         self.unread.append((self.progress.step, pending))
@@ -134,6 +132,10 @@ class Trainer:
         self._read_reports(but=0 if at_once else 1)
         if self.progress.step % self.settings.log_every == 0:
             self._log_training()
+
+    def _set_learning_rate(self, step: int) -> None:
+        factor = self.schedule(step, self.total_steps)
+        self.learning_rate = set_learning_rate(self.stepper.optimizer, factor)
 
     def _read_reports(self, but: int = 0) -> None:
         """Count what the steps found out, except the last `but` ones."""
@@ -186,9 +188,7 @@ class Trainer:
         if patience is not None and progress.stale_validations >= patience:
             logger.info(
                 "Stopped early: %d validations without a better value than %.4f at step %d.",
-                progress.stale_validations,
-                progress.best,
-                progress.best_step,
+                *(progress.stale_validations, progress.best, progress.best_step),
             )
             return True
         return progress.step >= self.total_steps
@@ -226,6 +226,7 @@ class Trainer:
         self.progress, unlogged = put_back(state, self.stepper, self.description, path)
         self.meter.take_up(unlogged)
         step, total = self.progress.step, self.total_steps
+        self._set_learning_rate(max(0, step - 1))  # a validation may come, and save, before a step
         self.log.rewind(step, validated=self.progress.validated_step == step)
         done = "" if step < total else ", the last: a higher trainer.n_epochs would train on"
         logger.info("Resumed from %s at step %d of %d%s.", path, step, total, done)
@@ -241,10 +242,9 @@ class Trainer:
 
     def summary(self, signal: int | None) -> dict[str, Any]:
         """How the run went, in plain values."""
-        finished = signal is None
         best = self.checkpoints.folder / "best.pt"
         return {
-            "finished": finished,
+            "finished": signal is None,
             "best_checkpoint": str(best) if best.exists() else None,
             "total_steps": self.total_steps,
             **self.progress.to_dict(),

@@ -8,7 +8,7 @@ import torch
 from src.trainer import Checkpoints, Validated, load_checkpoint, newest_good, save_checkpoint
 from src.utils.errors import UserError
 
-RESUMABLE = {"optimizer": {}, "progress": {}, "random": {}}
+RESUMABLE = {"optimizer": {}, "progress": {}, "random": [], "unlogged": []}
 
 
 def names(folder) -> list[str]:

@@ -132,6 +132,11 @@ class LibriSpeech(Dataset[Utterance]):
         """LibriSpeech's own names, unique over all parts."""
         return self._rows.ids(self._chosen["rows"])
 
+    @property
+    def transcripts(self) -> PickedStrings:
+        """As the corpus prints them."""
+        return self._rows.transcripts(self._chosen["rows"])
+
     def __getitem__(self, index: int) -> Utterance:
         """Raises UserError where the audio is damaged or of a rate that may not be resampled."""
         name, path, transcript, speaker = self._rows.utterance(int(self._chosen["rows"][index]))

@@ -102,7 +102,7 @@ def load_index(part: Path, index_dir: str | Path | None) -> tuple[PartIndex, Rej
     Raises:
         UserError: a folder can't be listed, or a transcript file is not UTF-8 text.
     """
-    file = _index_file(part, index_dir) if index_dir is not None else None
+    file = index_file(part, index_dir) if index_dir is not None else None
     stored = _read(file) if file else None
     if stored is not None and not is_unchanged(part, stored.arrays):
         stored = None
@@ -129,7 +129,7 @@ def _scanned(part: Path) -> PartIndex:
     return PartIndex(columns)
 
 
-def _index_file(part: Path, index_dir: str | Path) -> Path:
+def index_file(part: Path, index_dir: str | Path) -> Path:
     """One file for each place: two copies of a part don't fight over one index."""
     place = hashlib.sha256(os.fsencode(part.resolve())).hexdigest()[:12]
     return Path(index_dir) / f"librispeech-{part.name}-{place}.index"

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -35,7 +34,7 @@ class Rows:
         """The transcripts of `rows`, without a copy."""
         return PickedStrings([part.transcripts for part in self.parts], rows)
 
-    @cached_property
+    @property
     def durations_s(self) -> np.ndarray:
         """Of all rows, float32, NaN where unknown."""
         return self._column("durations_s")

@@ -37,7 +37,7 @@ def scan(part: Path) -> tuple[dict[str, np.ndarray], Rejections]:
     Raises:
         UserError: a folder can't be listed, or a transcript file is not UTF-8 text.
     """
-    table, stamps, rejections = _Table(), _Stamps(), Rejections()
+    table, stamps, rejections = _Table(), Stamps(), Rejections()
     seen: set[str] = set()
     for folder, names in _folders(part, stamps):
         lists = [name for name in names if name.endswith(TRANSCRIPTS)]
@@ -145,7 +145,7 @@ class _Table:
         return columns
 
 
-class _Stamps:
+class Stamps:
     """Dates and sizes as they were *before* a folder was listed or a file was read.
 
     What changes meanwhile has a later date then, and is noticed the next time.
@@ -156,13 +156,16 @@ class _Stamps:
         self._lists: list[tuple[str, int, int]] = []
 
     def add_folder(self, part: Path, folder: str) -> None:
+        """Stamp a folder below the part; "." is the part itself."""
         self._folders.append((folder, (part / folder).stat().st_mtime_ns))
 
     def add_list(self, part: Path, name: str) -> None:
+        """Stamp a transcript file below the part."""
         status = (part / name).stat()
         self._lists.append((name, status.st_mtime_ns, status.st_size))
 
     def columns(self) -> dict[str, np.ndarray]:
+        """What `is_unchanged` compares with."""
         stamps = np.array([stamp for _, *stamp in self._lists], np.int64).reshape(-1, 2)
         return {
             "folders": _joined(name for name, _ in self._folders),
@@ -176,7 +179,7 @@ def _joined(names: Iterator[str]) -> np.ndarray:
     return np.frombuffer(b"".join(os.fsencode(name) + b"\0" for name in names), np.uint8)
 
 
-def _folders(part: Path, stamps: _Stamps) -> Iterator[tuple[str, list[str]]]:
+def _folders(part: Path, stamps: Stamps) -> Iterator[tuple[str, list[str]]]:
     """Each folder of the part in order, with the names of the visible files in it."""
     waiting = ["."]
     while waiting:
@@ -200,7 +203,7 @@ def _is_audio(name: str) -> bool:
     return Path(name).suffix.lower() in audio.EXTENSIONS
 
 
-def _lines(part: Path, folder: str, lists: list[str], stamps: _Stamps) -> Iterator[tuple[str, str]]:
+def _lines(part: Path, folder: str, lists: list[str], stamps: Stamps) -> Iterator[tuple[str, str]]:
     """(id, transcript) of each line of the folder's transcript files."""
     for name in lists:
         file = part / folder / name

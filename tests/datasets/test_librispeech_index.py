@@ -85,7 +85,17 @@ def remove_audio(part: Path) -> None:
     (part / "11/1/11-1-0001.flac").unlink()
 
 
-@pytest.mark.parametrize("change", [edit_transcript, add_speaker, remove_audio])
+def rename_audio(part: Path) -> None:
+    (part / "2/1/2-1-0000.wav").rename(part / "2/1/2-1-0001.wav")
+
+
+def remove_chapter(part: Path) -> None:
+    shutil.rmtree(part / "11")
+
+
+@pytest.mark.parametrize(
+    "change", [edit_transcript, add_speaker, remove_audio, rename_audio, remove_chapter]
+)
 def test_a_changed_part_is_scanned_again(part, tmp_path, change):
     load_index(part, tmp_path / "index")
     change(part)
@@ -155,6 +165,19 @@ def test_a_transcript_file_that_is_no_text_is_named(part, tmp_path):
     (part / "2/1/2-1.trans.txt").write_bytes(b"2-1-0000 CAF\xc9\n")
     with pytest.raises(UserError, match=r"2-1\.trans\.txt: not readable as UTF-8 text"):
         load_index(part, tmp_path)
+
+
+def test_a_folder_that_leads_in_circles_is_named(part, tmp_path):
+    (part / "2" / "loop").symlink_to(part)
+    with pytest.raises(UserError, match=r"2/loop.*: this folder of the corpus can't be listed"):
+        load_index(part, tmp_path)
+
+
+def test_a_part_without_any_utterance_has_an_empty_table(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):
+        index, rejections = load_index(tmp_path / "empty", tmp_path / "index")
+        assert (len(index), len(rejections), list(index.speakers)) == (0, 0, [])
 
 
 def test_hidden_files_are_not_the_corpus(part, tmp_path, caplog):

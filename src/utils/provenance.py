@@ -36,7 +36,7 @@ def record(run_dir: str | Path, config_yaml: str, repository: Path = REPOSITORY)
     _set_earlier_aside(run_dir)
     texts = {
         "config.yaml": config_yaml,
-        "git_commit.txt": _git_commit(repository) + "\n",
+        "git_commit.txt": git_commit(repository) + "\n",
         "git_diff.patch": _git_diff(repository),
         "packages.txt": "".join(f"{line}\n" for line in _packages()),
     }
@@ -66,7 +66,8 @@ def _set_earlier_aside(run_dir: Path) -> None:
         ) from error
 
 
-def _git_commit(repository: Path) -> str:
+def git_commit(repository: Path = REPOSITORY) -> str:
+    """The commit of the code, or why it is unknown."""
     ok, answer = _git(repository, "rev-parse", "HEAD")
     return answer.strip() if ok else f"unknown: {answer}"
 

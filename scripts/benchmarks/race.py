@@ -1,0 +1,146 @@
+"""Contestants taking turns: warm, interleaved, round after round, each in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Self
+
+from scripts.benchmarks.recipe import Recipe
+from src.utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Result:
+    """What was measured of one contestant."""
+
+    facts: dict[str, Any]
+    rounds: list[dict[str, float]] = field(default_factory=list)  # one timed pass each
+    phases: dict[str, float] = field(default_factory=dict)  # seconds by phase of a watched pass
+    phases_audio_s: float = 0.0
+    peak_bytes: int = 0
+
+    @property
+    def speeds(self) -> list[float]:
+        """Audio seconds per second, round by round."""
+        return [one["audio_s"] / one["seconds"] for one in self.rounds]
+
+    @property
+    def padding(self) -> float:
+        """Share of the batches that is padding, 0 … 1."""
+        return 1 - self.rounds[0]["audio_s"] / self.rounds[0]["padded_s"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {**asdict(self), "speeds": self.speeds, "padding": self.padding}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and range of one number over the rounds."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Self:
+        return cls(median(values), min(values), max(values))
+
+
+def ratio(ours: Result, theirs: Result) -> Spread:
+    """How many times faster ours is; each round by itself, since the machine has moods."""
+    pairs = zip(ours.speeds, theirs.speeds, strict=True)
+    return Spread.of([a / b for a, b in pairs])
+
+
+def race(
+    names: list[str], recipe: Recipe, n_rounds: int, pythons: Mapping[str, str] | None = None
+) -> dict[str, Result]:
+    """Every contestant runs one pass to get warm, then `n_rounds` in turn, then one watched.
+
+    Args:
+        pythons: name → Python that runs it, where that is not this one.
+
+    Raises:
+        UserError: a contestant can't be built or ended with an error.
+    """
+    with ExitStack() as stack:
+        runners = {}
+        for name in names:  # one after another, so that each is built undisturbed
+            python = (pythons or {}).get(name, sys.executable)
+            runners[name] = stack.enter_context(Runner(name, recipe, python))
+        results = {name: Result(runner.facts) for name, runner in runners.items()}
+        for runner in runners.values():
+            runner.ask("timed")
+        for _ in range(n_rounds):
+            for name, runner in runners.items():
+                results[name].rounds.append(runner.ask("timed"))
+        for name, runner in runners.items():
+            seen = runner.ask("watched")
+            results[name].phases, results[name].phases_audio_s = seen["phases"], seen["audio_s"]
+            results[name].peak_bytes = runner.ask("memory")["peak_bytes"]
+    return results
+
+
+class Runner:
+    """A contestant's process. Idle, it waits for a line and takes no processor time."""
+
+    def __init__(self, name: str, recipe: Recipe, python: str) -> None:
+        self.name = name
+        self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed on exit
+        threads = {"OMP_NUM_THREADS": str(recipe.n_threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        command = [python, "-m", "scripts.benchmarks.server", name, recipe.to_json()]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=os.environ | threads,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+                text=True,
+            )
+        except OSError as error:
+            raise UserError(f"{python}: can't be started ({error.strerror}).") from error
+        self.facts = self._answer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+        self._complaints.close()
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """Give a command of the server and wait for its answer."""
+        try:
+            self._process.stdin.write(command + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has ended; its last words say why
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            self._complaints.seek(0)
+            last = (self._complaints.read().strip().splitlines() or ["it said nothing"])[-1]
+            raise UserError(
+                f"{self.name}: ended with status {self._process.returncode}. Its last line: {last}"
+            )
+        answer = json.loads(line)
+        if "error" in answer:
+            raise UserError(f"{self.name}: {answer['error']}")
+        return answer

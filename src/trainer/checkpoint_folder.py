@@ -136,7 +136,7 @@ def newest_good(folder: str | Path) -> tuple[Path, dict[str, Any]] | None:
         path, state = newest
         lost = max(0, _logged_step(folder) - state["step"])
         logger.warning(
-            "%s Going on from %s, step %d: at least %d steps are lost and trained again.",
+            "%s Going on from %s, step %d: %d steps that log.jsonl has after it are trained again.",
             *(" ".join(troubles), path.name, state["step"], lost),
         )
     return newest
@@ -144,9 +144,10 @@ def newest_good(folder: str | Path) -> tuple[Path, dict[str, Any]] | None:
 
 def _load_resumable(path: Path) -> dict[str, Any]:
     state = load_checkpoint(path)
-    if not {"optimizer", "progress", "random"} <= state.keys():
+    if not {"optimizer", "progress", "random", "unlogged"} <= state.keys():
         raise UserError(
-            f"{path}: holds weights only; start a new run from it with init_from={path}"
+            f"{path}: holds weights only, or is of an earlier version; start a new run with "
+            f"init_from={path}"
         )
     return state
 

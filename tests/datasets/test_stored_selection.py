@@ -128,8 +128,9 @@ class Shouting(Characters):
     """A text object that is none of `src.text`: what it depends on is anybody's guess."""
 
 
-def test_a_foreign_text_has_no_key():
+def test_what_is_not_plain_has_no_key():
     assert key_of(Shouting(), FACTS) is None
+    assert key_of(None, [np.float32(17.0)]) is None
     text = Characters()
     text.something = object()
     assert key_of(text, FACTS) is None

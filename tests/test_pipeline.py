@@ -80,6 +80,30 @@ def test_every_prediction_is_a_file_and_older_ones_go(transcriber, tmp_path):
         assert json.loads((tmp_path / f"{prediction.id}.json").read_text()) == prediction.to_dict()
 
 
+def test_decoding_beside_the_model_changes_nothing(transcriber, tmp_path):
+    names = ("a", "b", "c", "d", "e")
+    clips = [utterance(n, 9000 + 3000 * i, "Down", "D AW N") for i, n in enumerate(names)]
+    batches = [collate(clips[:2]), collate([]), *(collate([clip]) for clip in clips[2:])]
+    alone = transcriber.transcribe_all(batches, tmp_path / "alone")
+    assert transcriber.transcribe_all(batches, tmp_path / "beside", n_decoders=1) == alone
+    assert [prediction.id for prediction in alone] == list(names)
+    for name in names:
+        files = [tmp_path / folder / f"{name}.json" for folder in ("alone", "beside")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_predictions_are_written_while_later_batches_are_still_read(transcriber, tmp_path):
+    def batches():
+        for i in range(4):
+            # One batch is with the model, the one before it may be with the decoder.
+            written = {path.stem for path in tmp_path.glob("*.json")}
+            assert written == {str(n) for n in range(i - 1)}
+            yield collate([utterance(str(i), 9000)])
+
+    transcriber.transcribe_all(batches(), tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 4
+
+
 @pytest.mark.parametrize(
     ("content", "goes"),
     [

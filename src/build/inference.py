@@ -100,7 +100,7 @@ def build_loader(
     dataset: Dataset, config: Mapping[str, Any], unreadable: dict[str, str], pin_memory: bool
 ) -> DataLoader:
     """Longest utterances first; what can't be read is noted in `unreadable` and left out."""
-    ours = {"unreadable": unreadable, "pin_memory": pin_memory}
+    ours = {"left_out": unreadable, "pin_memory": pin_memory}
     keys = dict(config)
     limits = {key: keys.pop(key) for key in ("batch_size", "max_batch_s")}
     check_keys(Batches, limits, {"durations_s", "shuffle"}, "loader")
@@ -138,17 +138,11 @@ class LongestFirst(Sampler[list[int]]):
 
 
 def pick_n_decoders(wanted: int | None, device_type: str) -> int:
-    """Processes that decode: as many as wanted, else as suits the device.
-
-    Raises:
-        UserError: neither null nor a whole number from 0 up.
-    """
-    if wanted is None:
-        # On a CPU the model has use for every core; a GPU hears faster than 8 cores decode.
-        return 0 if device_type == "cpu" else max(1, min(8, len(os.sched_getaffinity(0)) - 2))
-    if type(wanted) is not int or wanted < 0:
-        raise UserError(f"n_decoders={wanted}: expected a whole number from 0 up, or null.")
-    return wanted
+    """Processes that decode: as many as wanted, else as suits the device."""
+    if wanted is not None:
+        return wanted
+    # On a CPU the model has use for every core; a GPU hears faster than 8 cores decode.
+    return 0 if device_type == "cpu" else max(1, min(8, (os.cpu_count() or 1) - 2))
 
 
 def name_of_input(source: str) -> str:
@@ -177,6 +171,9 @@ def _check(config: Mapping[str, Any]) -> None:
     n_pictures = config["n_pictures"]
     if type(n_pictures) is not int or n_pictures < 0:
         raise UserError(f"n_pictures={n_pictures}: expected a whole number from 0 up.")
+    n_decoders = config["n_decoders"]
+    if n_decoders is not None and (type(n_decoders) is not int or n_decoders < 0):
+        raise UserError(f"n_decoders={n_decoders}: expected a whole number from 0 up, or null.")
 
 
 def _part(splits: Mapping[str, Any], part: str, corpus: str) -> Mapping[str, Any]:

@@ -3,10 +3,12 @@
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from src.build import build_inference, build_recognizer, build_text, load_recognizer
+from src.build.inference import LongestFirst, pick_n_decoders
 from src.build.training import describe
 from src.trainer import save_checkpoint
 from src.utils.errors import UserError
@@ -109,3 +111,17 @@ def test_a_training_config_is_no_inference_config():
 def test_without_a_checkpoint_the_commands_that_get_one_are_named():
     with pytest.raises(UserError, match=r"make quickstart.*download_model\.py --list"):
         build_inference(composed("inference"), "librispeech")
+
+
+def test_the_longest_are_read_first_and_what_exceeds_the_cap_comes_alone():
+    durations_s = np.array([2.0, 30.0, 5.0, 4.0, 6.0, 5.0], np.float32)
+    batches = LongestFirst(durations_s, batch_size=None, max_batch_s=12.0)
+    assert list(batches) == [[1], [4, 2], [5, 3], [0]]  # 30; 2 × 6; 2 × 5, not 3; 2
+    assert len(batches) == 4
+    assert list(LongestFirst(durations_s, batch_size=4)) == [[1, 4, 2, 5], [3, 0]]
+
+
+def test_a_cpu_is_left_to_the_model_unless_decoders_are_asked_for():
+    assert pick_n_decoders(None, "cpu") == 0
+    assert 1 <= pick_n_decoders(None, "cuda") <= 8
+    assert pick_n_decoders(3, "cpu") == 3 and pick_n_decoders(0, "cuda") == 0

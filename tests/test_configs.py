@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from src.build import KEYS, build, build_text, check_keys, check_top
 from src.build.inference import KEYS as INFERENCE_KEYS
 from src.build.targets import find_target
-from src.build.training import BUILT
+from src.build.training import BUILT, READING
 from src.cli import CONFIGS
 from src.datasets import Batches, make_loader
 from src.trainer import Settings
@@ -69,7 +69,7 @@ def hold_training_config(config: dict) -> None:
     check_top(config, KEYS, "convnet")
     check_keys(Settings, config["trainer"], set(), "trainer")
     loader = dict(config["loader"])
-    reading = {key: loader.pop(key) for key in ("n_workers", "prefetch")}
+    reading = {key: loader.pop(key) for key in READING}
     check_keys(Batches, loader, {"durations_s", "shuffle", "seed"}, "loader")
     check_keys(make_loader, reading, BUILT, "loader")
     for where, node in nodes_of(config, NODES).items():

@@ -30,7 +30,8 @@ KEYS = (  # at the top of a training config
     *("optimizer", "schedule", "trainer", "logger"),
 )
 # What make_loader gets from here, not from a config.
-BUILT = {"dataset", "batches", "pin_memory", "unreadable"}
+BUILT = {"dataset", "batches", "pin_memory", "left_out"}
+READING = ("n_workers", "prefetch", "timeout_s", "unreadable", "max_unreadable")  # what it does
 
 
 def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
@@ -88,7 +89,7 @@ def build_loaders(
 ) -> Iterator:
     """Training loader (bucketed, shuffled, seekable), then validation loader (by length)."""
     keys = dict(config["loader"])
-    reading = {key: keys.pop(key) for key in ("n_workers", "prefetch")}
+    reading = {key: keys.pop(key) for key in READING}
     pinned = {"pin_memory": device.type == "cuda"}
     check_keys(Batches, keys, {"durations_s", "shuffle", "seed", "rank", "world"}, "loader")
     check_keys(make_loader, reading, BUILT, "loader")

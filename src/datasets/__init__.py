@@ -3,7 +3,8 @@
 from src.datasets.batches import Batches
 from src.datasets.files import AudioFiles
 from src.datasets.librispeech import LibriSpeech
-from src.datasets.loader import collate, make_loader
+from src.datasets.loader import Loader, make_loader
+from src.datasets.reading import collate
 from src.datasets.selection import select
 from src.datasets.speech_commands import SpeechCommands
 from src.datasets.speech_commands_csr import SpeechCommandsCSR
@@ -12,6 +13,7 @@ __all__ = [
     "AudioFiles",
     "Batches",
     "LibriSpeech",
+    "Loader",
     "SpeechCommands",
     "SpeechCommandsCSR",
     "collate",

@@ -1,100 +1,197 @@
-"""Utterances side by side as batches, and the workers that read them."""
+"""A dataset in the order of a plan, as batches; reading processes that die are replaced."""
 
 import atexit
-import signal
-import sys
+import logging
+import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.process import BaseProcess
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from src.batch import Batch, Utterance, to_int16
-from src.datasets.batches import Batches
+from src.batch import Batch
+from src.datasets.asked import Asked
+from src.datasets.deaths import DiedError, deaths_noticed
+from src.datasets.reading import Complaint, ComplaintsAsValues, collate_readable, start_worker
+from src.datasets.unreadable import Unreadable
 from src.utils.errors import UserError
 
+logger = logging.getLogger(__name__)
 
-def collate(utterances: Sequence[Utterance]) -> Batch:
-    """Utterances side by side, waveforms (int16) and tokens padded with zeros at the end."""
-    return Batch(
-        ids=[u.id for u in utterances],
-        waveforms=_pad([to_int16(u.waveform) for u in utterances], np.int16),
-        waveform_lengths=_lengths(u.waveform for u in utterances),
-        tokens=_pad([u.tokens for u in utterances], np.int64),
-        token_lengths=_lengths(u.tokens for u in utterances),
-        transcripts=[u.transcript for u in utterances],
-        targets=[u.target for u in utterances],
-    )
+MOST_RESTARTS = 3  # without a batch in between
 
 
 def make_loader(
     dataset: Dataset,
-    batches: Batches,
+    batches: Sampler[list[int]],
     *,
     n_workers: int = 0,
-    pin_memory: bool = False,
     prefetch: int = 2,
-    unreadable: dict[str, str] | None = None,
-) -> DataLoader:
+    pin_memory: bool = False,
+    timeout_s: float | None = 600.0,
+    unreadable: str = "skip",
+    max_unreadable: float = 0.01,
+    left_out: dict[str, str] | None = None,
+) -> "Loader":
     """A loader of `Batch`es that reads `dataset` in the order of `batches`.
 
     Args:
+        dataset: utterances and their `ids`.
         n_workers: reading processes, kept between epochs; 0 reads in this process.
-        pin_memory: page-locked tensors, for a faster way to a GPU.
         prefetch: batches each worker reads ahead.
-        unreadable: takes id and reason of each utterance whose reading raised a UserError, and
-            the batch comes without it. None (training) raises the error instead, in its own
-            words, workers or not.
+        pin_memory: page-locked tensors, for a faster way to a GPU.
+        timeout_s: seconds to wait for a batch; then the workers are taken to hang, as they do
+            when a network disk is gone, and are replaced. None waits forever.
+        unreadable, max_unreadable, left_out: which recordings a run may do without; see
+            `Unreadable` (policy, max_share).
 
     Raises:
-        UserError: less than no workers, or nothing to read ahead.
+        UserError: an argument makes no sense.
     """
     for name, value, least in (("n_workers", n_workers, 0), ("prefetch", prefetch, 1)):
         if value < least:
             raise UserError(f"{name}={value}; expected a number from {least} up.")
-    loader = _Loader(
-        _ErrorsAsValues(dataset),
-        batch_sampler=batches,
-        collate_fn=_collate_readable,
+    if timeout_s is not None and not timeout_s > 0:
+        raise UserError(f"timeout_s={timeout_s:g}; expected seconds above 0, or null.")
+    complaints = Unreadable(len(dataset), unreadable, max_unreadable, left_out)
+    workers = {"persistent_workers": True, "prefetch_factor": prefetch} if n_workers else {}
+    loader = Loader(
+        dataset,
+        batches,
+        complaints,
+        timeout_s,
         num_workers=n_workers,
         pin_memory=pin_memory,
-        persistent_workers=n_workers > 0,
-        prefetch_factor=prefetch if n_workers > 0 else None,
-        worker_init_fn=_start_worker,
-        # Each pass draws a seed for its workers. Taken from the global generator it would
-        # shift the dropout of a resumed run against that of an uninterrupted one.
-        generator=torch.Generator(),
+        **workers,
     )
-    loader.unreadable = unreadable
     atexit.register(_close, weakref.ref(loader))
     return loader
 
 
-class _Complaint(NamedTuple):
-    """Why the dataset can't give an utterance."""
+class Loader:
+    """Yields exactly one `Batch` for each of `batch_sampler`, in that order; what can't be read is
+    missing from it. One pass at a time.
 
-    index: int
-    reason: str
+    A worker that is killed, crashes or hangs costs no batch: all are started anew, and read again
+    what had been asked for and had not arrived.
 
+    Attributes:
+        dataset: what is read.
+        batch_sampler: the order; it decides where each pass begins.
+        reader: the `DataLoader` within.
 
-class _Loader(DataLoader):
-    unreadable: dict[str, str] | None
+    Raises:
+        UserError: while iterating, when too much can't be read (`Unreadable`) or workers die
+            once more after `MOST_RESTARTS` restarts without a batch in between.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_sampler: Sampler[list[int]],
+        unreadable: Unreadable,
+        timeout_s: float | None,
+        **reading: Any,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_sampler = batch_sampler
+        self._unreadable = unreadable
+        self._timeout_s = timeout_s
+        self._asked = Asked()
+        self.reader = DataLoader(
+            ComplaintsAsValues(dataset),
+            batch_sampler=self._asked,
+            collate_fn=collate_readable,
+            worker_init_fn=start_worker,
+            # Each pass draws a seed for its workers. Taken from the global generator it would
+            # shift the dropout of a resumed run against that of an uninterrupted one.
+            generator=torch.Generator(),
+            **reading,
+        )
+        self._reading: Iterator[tuple[Batch, list[Complaint]]] | None = None
+        self._n_restarts = 0
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    @property
+    def n_unreadable(self) -> int:
+        """Utterances that could not be read so far, each counted once."""
+        return len(self._unreadable.reasons)
 
     def __iter__(self) -> Iterator[Batch]:
+        self._asked.begin(self.batch_sampler)
+        self._n_restarts = 0
         # Workers start here, not at the first `next`, so they read while the caller prepares.
-        return self._batches(super().__iter__())
+        self._surviving(self._start)
+        return self._batches()
 
-    def _batches(self, read: Iterable[tuple[Batch, list[_Complaint]]]) -> Iterator[Batch]:
-        for batch, complaints in read:
-            for index, reason in complaints:
-                if self.unreadable is None:
-                    raise UserError(reason)
-                self.unreadable[str(self.dataset.ids[index])] = reason
+    def _batches(self) -> Iterator[Batch]:
+        while True:
+            read = self._surviving(self._next)
+            if read is None:
+                return
+            self._asked.arrived()
+            self._n_restarts = 0
+            batch, complaints = read
+            for complaint in complaints:
+                self._unreadable.note(*complaint)
             yield batch
+
+    def _start(self) -> None:
+        self._reading = iter(self.reader)
+
+    def _next(self) -> tuple[Batch, list[Complaint]] | None:
+        if self._reading is None:
+            self._start()
+        read = next(self._reading, None)
+        if read is None and not self._asked.is_over:
+            self._start()
+            read = next(self._reading, None)
+        return read
+
+    def _surviving(self, action: Callable[[], Any]) -> Any:
+        """What `action` gives, tried again with new workers where it fails because some died."""
+        while True:
+            try:
+                with deaths_noticed(self._workers, self._timeout_s):
+                    return action()
+            except DiedError as death:
+                self._discard_workers()
+                self._asked.take_care()
+                self._tell(death)
+
+    def _workers(self) -> Sequence[BaseProcess]:
+        iterator = self.reader._iterator
+        return () if iterator is None else iterator._workers
+
+    def _tell(self, death: DiedError) -> None:
+        self._n_restarts += 1
+        if self._n_restarts > MOST_RESTARTS:
+            raise UserError(
+                f"Reading processes died {self._n_restarts} times in a row, the last one "
+                f"{death}. {death.advice}{self._awaited()}"
+            ) from death
+        logger.warning(
+            "A reading process %s. All are started anew and go on from the batch that was lost.",
+            death,
+        )
+
+    def _awaited(self) -> str:
+        names = [str(self.dataset.ids[row]) for row in self._asked.first()]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f" They were to read {', '.join(names[:3])}{more}." if names else ""
+
+    def _discard_workers(self) -> None:
+        iterator, self.reader._iterator, self._reading = self.reader._iterator, None, None
+        for worker in iterator._workers:
+            worker.kill()
+        # In a thread, since who was killed at the wrong moment may hold a lock that this needs.
+        ending = threading.Thread(target=iterator._shutdown_workers, daemon=True)
+        ending.start()
+        ending.join(10)
 
 
 def _close(reference: weakref.ref) -> None:
@@ -104,67 +201,5 @@ def _close(reference: weakref.ref) -> None:
     which it leaves to the trainer, and wait for it forever.
     """
     loader = reference()
-    if loader is not None and loader._iterator is not None:
-        loader._iterator._shutdown_workers()
-
-
-class _ErrorsAsValues(Dataset):
-    """Hands a UserError back as an item, its `_Complaint`.
-
-    Raised inside a worker it would arrive wrapped into "Caught UserError in DataLoader worker
-    process 0. Original Traceback …"; as a value it travels whole.
-    """
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    @property
-    def ids(self) -> Sequence[str]:
-        return self.dataset.ids
-
-    def __getitem__(self, index: int) -> Utterance | _Complaint:
-        try:
-            utterance = self.dataset[index]
-            # Here rather than in `collate`, where one bad waveform would cost the whole batch.
-            return replace(utterance, waveform=to_int16(utterance.waveform))
-        except UserError as error:
-            return _Complaint(index, str(error))
-
-
-def _collate_readable(
-    items: Sequence[Utterance | _Complaint],
-) -> tuple[Batch, list[_Complaint]]:
-    """The utterances as a batch, which may be empty, and the complaints."""
-    complaints = [item for item in items if isinstance(item, _Complaint)]
-    utterances = [item for item in items if not isinstance(item, _Complaint)]
-    return collate(utterances), complaints
-
-
-def _start_worker(worker: int) -> None:
-    torch.set_num_threads(1)
-    sys.excepthook = _unless_nobody_listens
-    # Ctrl-C reaches the whole process group, a scheduler's SIGTERM every process of the job. The
-    # first is the trainer's to answer, who wants to finish its step and save; workers end by
-    # themselves when it is gone. A second SIGTERM ends a worker that doesn't.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
-
-
-def _unless_nobody_listens(kind: type, value: BaseException, trace: object) -> None:
-    # The thread that hands over tensors meets a closed connection when the trainer has left.
-    if not issubclass(kind, ConnectionError):
-        sys.__excepthook__(kind, value, trace)
-
-
-def _pad(rows: Sequence[Sequence[int]], dtype: type) -> Tensor:
-    padded = np.zeros((len(rows), max(map(len, rows), default=0)), dtype)
-    for place, row in zip(padded, rows, strict=True):
-        place[: len(row)] = row
-    return torch.from_numpy(padded)
-
-
-def _lengths(rows: Iterable[Sequence[int]]) -> Tensor:
-    return torch.tensor([len(row) for row in rows], dtype=torch.int64)
+    if loader is not None and loader.reader._iterator is not None:
+        loader.reader._iterator._shutdown_workers()

@@ -47,9 +47,9 @@ class Counting(Dataset):
         )
 
 
-def loader(dataset, *, n_workers, shuffle=False, seed=0):
+def loader(dataset, *, shuffle=False, seed=0, **reading):
     batches = Batches(dataset.durations_s, 3, shuffle=shuffle, seed=seed)
-    return make_loader(dataset, batches, n_workers=n_workers)
+    return make_loader(dataset, batches, **reading)
 
 
 def test_collate_pads_with_zeros_at_the_end_and_keeps_all_fields():
@@ -89,7 +89,7 @@ def test_persistent_workers_follow_the_position_from_epoch_to_epoch():
 
 @pytest.mark.parametrize("n_workers", [0, 2])
 def test_a_worker_s_complaint_arrives_in_its_own_words(n_workers):
-    reading = iter(loader(Counting(4), n_workers=n_workers))
+    reading = iter(loader(Counting(4), n_workers=n_workers, unreadable="stop"))
     assert next(reading).ids == ["u0", "u1", "u2"]
     with pytest.raises(UserError) as error:
         next(reading)
@@ -98,13 +98,13 @@ def test_a_worker_s_complaint_arrives_in_its_own_words(n_workers):
 
 @pytest.mark.parametrize("n_workers", [0, 2])
 def test_what_can_t_be_read_may_be_noted_and_left_out(n_workers):
-    unreadable = {"u8": "noted before"}
+    left_out = {"u8": "noted before"}
     batches = Batches(Counting.durations_s, 3, shuffle=False)
     damaged = Counting(1, 3, 4, 5)  # one of a batch, a whole batch
-    reading = make_loader(damaged, batches, n_workers=n_workers, unreadable=unreadable)
+    reading = make_loader(damaged, batches, n_workers=n_workers, left_out=left_out)
     assert [batch.ids for batch in reading] == [["u0", "u2"], [], ["u6", "u7"]]
-    assert list(unreadable) == ["u8", "u1", "u3", "u4", "u5"]
-    assert unreadable["u3"] == "/corpus/3.flac: is cut short; copy it again."
+    assert list(left_out) == ["u8", "u1", "u3", "u4", "u5"]
+    assert left_out["u3"] == "/corpus/3.flac: is cut short; copy it again."
 
 
 @pytest.mark.parametrize(("key", "value"), [("n_workers", -1), ("prefetch", 0)])
@@ -124,7 +124,7 @@ def test_workers_end_with_the_last_reference_after_a_complaint_too():
     before = set(multiprocessing.active_children())
     gc.disable()  # torch waits five seconds for each worker that garbage collection must end
     with contextlib.suppress(UserError):
-        list(loader(Counting(4), n_workers=2))
+        list(loader(Counting(4), n_workers=2, unreadable="stop"))
     left = set(multiprocessing.active_children()) - before
     gc.enable()
     assert not left

@@ -1,0 +1,132 @@
+"""Reading processes that die or hang: noticed, and told in words that help."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.process import BaseProcess
+
+from src.utils.errors import UserError
+
+GRACE_S = 1.0  # a dying process closes its pipes a little before the system counts it as dead
+MORE_SHARED_MEMORY = (
+    "Give /dev/shm more room (in a container: docker run --shm-size=8g), or lower "
+    "loader.n_workers, loader.prefetch or the size of a batch."
+)
+LIKELY = {  # signal → what it may mean, what to do
+    signal.SIGKILL: (
+        "as the system does when memory runs out",
+        "Lower loader.n_workers, loader.prefetch or the size of a batch.",
+    ),
+    signal.SIGBUS: ("as happens when shared memory runs out", MORE_SHARED_MEMORY),
+}
+UNLIKELY = (
+    "so something in it crashed",
+    "Read with loader.n_workers=0 to see where, and leave the recording out.",
+)
+
+
+class DiedError(Exception):
+    """Workers are dead: what happened to one of them, and what its user may do."""
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(what)
+        self.advice = advice
+
+
+@contextlib.contextmanager
+def deaths_noticed(
+    workers: Callable[[], Sequence[BaseProcess]], timeout_s: float | None
+) -> Iterator[None]:
+    """Tell errors that the block meets because of a dead worker from errors of other kinds.
+
+    Args:
+        workers: gives those that live or lived; the block may start them.
+        timeout_s: after so many seconds in the block the workers are taken to hang, and killed;
+            None = never.
+
+    Raises:
+        DiedError: a worker died.
+        UserError: there is no shared memory left.
+    """
+    hung = threading.Event()
+    timer = threading.Timer(timeout_s or 0, _kill, [workers, hung])
+    timer.daemon = True
+    if timeout_s is not None:
+        timer.start()
+    try:
+        with _noticed_at_once(workers):
+            yield
+    except (RuntimeError, OSError, EOFError) as error:
+        _check_shared_memory(error)
+        dead = _dead(workers())
+        if hung.is_set():
+            raise DiedError(
+                f"gave nothing for {timeout_s:g} s (loader.timeout_s)",
+                "Is a network disk gone? Where reading is merely slow, raise loader.timeout_s.",
+            ) from error
+        if dead is None:
+            raise
+        raise DiedError(*_explain(dead.exitcode)) from error
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def _noticed_at_once(workers: Callable[[], Sequence[BaseProcess]]) -> Iterator[None]:
+    """Raise in the block as soon as a worker is dead; `DataLoader` looks every 5 s.
+
+    Only in the block, too: the SIGCHLD handler that a starting `DataLoader` sets is taken back,
+    since it raises wherever the trainer is just then, in the middle of a step for one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no place for signal handlers: it is noticed within 5 s
+        return
+
+    def look(*_: object) -> None:
+        if any(not worker.is_alive() for worker in workers()):
+            raise ChildProcessError("a worker is dead")
+
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        signal.signal(signal.SIGCHLD, look)
+        look()
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+
+
+def _kill(workers: Callable[[], Sequence[BaseProcess]], hung: threading.Event) -> None:
+    hung.set()
+    for worker in workers():
+        worker.kill()
+
+
+def _dead(workers: Sequence[BaseProcess]) -> BaseProcess | None:
+    """A worker that is dead, or dies within `GRACE_S` seconds."""
+    end_s = time.monotonic() + GRACE_S
+    while workers and time.monotonic() < end_s:
+        for worker in workers:
+            if not worker.is_alive():
+                return worker
+        time.sleep(0.02)
+    return None
+
+
+def _explain(exitcode: int) -> tuple[str, str]:
+    """What happened to a process and what to do, from its exit code as Python gives it."""
+    if exitcode >= 0:
+        return f"ended with status {exitcode}", UNLIKELY[1]
+    number = signal.Signals(-exitcode)
+    meaning, advice = LIKELY.get(number, UNLIKELY)
+    return f"was killed by {number.name}, {meaning}", advice
+
+
+def _check_shared_memory(error: Exception) -> None:
+    """PyTorch names files in /dev/shm `/torch_…`; one that can't be made is no bug of ours."""
+    text = str(error)
+    if "</torch_" in text or "shared memory" in text:
+        raise UserError(
+            f"No shared memory is left to hand batches over. {MORE_SHARED_MEMORY}"
+        ) from error

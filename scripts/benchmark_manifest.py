@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ utterances need 3 GB of disk.
 PART = "synthetic"
 N_WORKERS = 2
 COLUMNS = ("RssAnon", "RssFile", "Private_Dirty")
-HEADER = ("", "s", "RssAnon MiB", "RssFile MiB", "own MiB")
+HEADER = ("", "s", "CPU s", "RssAnon MiB", "RssFile MiB", "own MiB")
 Row = list[str]
 
 
@@ -72,16 +73,16 @@ def measure(root: Path, title: str, n_reads: int) -> list[Row]:
     Returns:
         For each, seconds and this process's resident memory; for a worker, what it grew by.
     """
-    rows = [_row("after the imports", 0.0)]
+    rows = [["after the imports", "", "", *_cells(memory())]]
     corpus, seconds = _timed(lambda: open_corpus(root))
-    rows.append(_row(title, seconds))
+    rows.append([title, *seconds, *_cells(memory())])
     batches = Batches(corpus.durations_s, max_batch_s=240.0, shuffle=True)
-    rows.append(_row("an epoch planned", _timed(lambda: len(batches))[1]))
+    _, seconds = _timed(lambda: len(batches))
+    rows.append(["an epoch planned", *seconds, *_cells(memory())])
     for grown, seconds in in_workers(corpus, n_reads):
-        cells = (f"+{grown[name]:.0f}" for name in COLUMNS)
-        rows.append([f"a forked worker reads {n_reads:,} rows", f"{seconds:.2f}", *cells])
+        rows.append([f"a forked worker reads {n_reads:,} rows", *seconds, *_cells(grown, "+")])
     size = len(pickle.dumps(corpus))
-    return [*rows, [f"sent to a spawned worker: {size:,} bytes", "", "", "", ""]]
+    return [*rows, [f"sent to a spawned worker: {size:,} bytes", *[""] * 5]]
 
 
 def open_corpus(root: Path) -> LibriSpeech:
@@ -89,8 +90,8 @@ def open_corpus(root: Path) -> LibriSpeech:
     return LibriSpeech(root, PART, Characters(), index_dir=root / "index", max_duration_s=17.0)
 
 
-def in_workers(corpus: LibriSpeech, n_reads: int) -> list[tuple[dict[str, float], float]]:
-    """What each forked worker's memory grew by, in MiB, and its seconds."""
+def in_workers(corpus: LibriSpeech, n_reads: int) -> list[tuple[dict[str, float], Row]]:
+    """What each forked worker's memory grew by, in MiB, and its seconds, also of the CPU."""
     forked = multiprocessing.get_context("fork")
     queue = forked.SimpleQueue()
     workers = [
@@ -105,15 +106,14 @@ def in_workers(corpus: LibriSpeech, n_reads: int) -> list[tuple[dict[str, float]
     return found
 
 
-def _read_rows(corpus: LibriSpeech, n_reads: int, seed: int) -> tuple[dict[str, float], float]:
+def _read_rows(corpus: LibriSpeech, n_reads: int, seed: int) -> tuple[dict[str, float], Row]:
     before = memory()
     ids, transcripts = corpus.ids, corpus.transcripts
     rows = np.random.default_rng(seed).integers(len(corpus), size=n_reads)
-    started_s = time.monotonic()
-    for row in memoryview(rows):
-        if not (ids[row] and transcripts[row]):
-            raise ValueError(f"row {row} is empty")
-    seconds, after = time.monotonic() - started_s, memory()
+    whole, seconds = _timed(lambda: all(ids[row] and transcripts[row] for row in memoryview(rows)))
+    if not whole:
+        raise ValueError("a row is empty")
+    after = memory()
     return {name: after[name] - before[name] for name in after}, seconds
 
 
@@ -129,14 +129,15 @@ def memory() -> dict[str, float]:
     return {word[0]: int(word[1]) / 1024 for word in words if word[0] in COLUMNS}
 
 
-def _timed(work: Callable) -> tuple:
-    started_s = time.monotonic()
-    return work(), time.monotonic() - started_s
+def _timed(work: Callable[[], Any]) -> tuple[Any, Row]:
+    """What `work` gives, and its seconds by the clock and of the CPU."""
+    clock_s, cpu_s = time.monotonic(), time.process_time()
+    result = work()
+    return result, [f"{time.monotonic() - clock_s:.2f}", f"{time.process_time() - cpu_s:.2f}"]
 
 
-def _row(title: str, seconds: float) -> Row:
-    now = memory()
-    return [title, f"{seconds:.2f}", *(f"{now[name]:.0f}" for name in COLUMNS)]
+def _cells(mebibytes: dict[str, float], sign: str = "") -> Row:
+    return [f"{sign}{mebibytes[name]:.0f}" for name in COLUMNS]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Train a CTC recogniser: python train.py -cn=convnet (--help lists what can be chosen)."""
 
+import functools
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,27 @@ def run_folder(resume: str | None, run_dir: str) -> str:
             f"resume={resume}: no checkpoints/last.pt in there. Name the folder of an earlier run "
             "(ls -d saved/*/*), or leave resume out to start a new one."
         )
-    return resume or run_dir
+    return _agreed("run folder", resume or run_dir)
+
+
+def log_file(path: str) -> str:
+    """Where Hydra writes the run's log: of several processes only the first has one."""
+    return path if os.environ.get("RANK", "0") == "0" else os.devnull
+
+
+@functools.cache
+def _agreed(what: str, value: str) -> str:
+    """The first process's `value`: the clocks of the others may say another second."""
+    if "WORLD_SIZE" not in os.environ:
+        return value
+    from src.utils import parallel
+
+    parallel.start()
+    return parallel.from_first(value)
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder)
+OmegaConf.register_new_resolver("log_file", log_file)
 
 
 @hydra_entry("quickstart")
@@ -34,12 +53,16 @@ def main(config: DictConfig) -> int:
     """Compose the config, build the parts, train; the exit status tells how it ended."""
     # Imported late: --help and a misspelt key need not wait for PyTorch.
     from src.build import KEYS, check_top, plain
+    from src.utils import parallel
     from src.utils.folders import only_run_in
     from src.utils.provenance import record
 
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     resolved = plain(config)
     check_top(resolved, KEYS, "convnet")
+    if not parallel.is_first():
+        logging.getLogger().setLevel(logging.ERROR)  # the first one speaks for all
+        return train(resolved, run_dir)
     with only_run_in(run_dir, resumed=bool(resolved["resume"])):
         record(run_dir, OmegaConf.to_yaml(config, resolve=True))
         return train(resolved, run_dir)
@@ -48,14 +71,17 @@ def main(config: DictConfig) -> int:
 def train(config: dict[str, Any], run_dir: Path) -> int:
     """One run in its folder, new or continued."""
     from src.build import build, build_trainer, check_keys
-    from src.logger import save_png, standard_loggers, training_curves
+    from src.logger import Nothing, save_png, standard_loggers, training_curves
+    from src.utils import parallel
     from src.utils.seeding import seed_everything
 
     chance = {key: config[key] for key in ("seed", "deterministic")}
     check_keys(seed_everything, chance, parts=set(), where="")
     seed_everything(**chance)
-    extra = build(config["logger"], "logger", run_dir=run_dir)
-    log = standard_loggers(run_dir, extra)
+    if parallel.is_first():
+        log = standard_loggers(run_dir, build(config["logger"], "logger", run_dir=run_dir))
+    else:
+        log = Nothing()
     try:
         trainer = build_trainer(config, run_dir, log)
         if config["resume"]:
@@ -65,8 +91,10 @@ def train(config: dict[str, Any], run_dir: Path) -> int:
         status = trainer.train()
     finally:
         log.close()
-    save_png(training_curves(run_dir / "log.jsonl"), run_dir / "training_curves.png")
-    logger.info("Run folder: %s", run_dir)
+    if parallel.is_first():
+        save_png(training_curves(run_dir / "log.jsonl"), run_dir / "training_curves.png")
+        logger.info("Run folder: %s", run_dir)
+    parallel.stop()
     return status
 
 

@@ -6,13 +6,15 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from src.models.frames import Frames
+from src.utils import parallel
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
     """Batch normalisation over the last axis, with statistics of the valid frames only.
 
     The same as nn.BatchNorm1d on the utterances' own frames laid end to end (Ioffe & Szegedy
-    2015; over frames as in Deep Speech 2, section 3.2). The padding comes out as zeros.
+    2015; over frames as in Deep Speech 2, section 3.2). The padding comes out as zeros. Of
+    several processes that train together, the frames of all count.
     """
 
     def forward(self, x: Tensor, frames: Frames) -> Tensor:
@@ -24,11 +26,24 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
     def _normalise(self, x: Tensor) -> Tensor:
         """x (n, D) by its own statistics, or by the running ones where n says nothing of spread."""
-        if len(x) > 1:
-            return super().forward(x)
+        n = parallel.count(len(x))
+        if n > 1:
+            alone = parallel.n_processes() == 1
+            return super().forward(x) if alone else self._with_the_others(x.float(), n)
         return functional.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )
+
+    def _with_the_others(self, x: Tensor, n: int) -> Tensor:
+        """x (n of this process, D) by the statistics of the n frames of all processes."""
+        mean = parallel.add_up_with_gradient(x.sum(0)) / n
+        centred = x - mean
+        variance = parallel.add_up_with_gradient(centred.square().sum(0)) / n
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)
+        return centred * (variance + self.eps).rsqrt() * self.weight + self.bias
 
 
 class ConvBlock(nn.Module):

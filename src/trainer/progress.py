@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from src.trainer.reports import StepReport
+from src.utils import parallel
 
 
 @dataclass
@@ -153,5 +154,6 @@ def training_bar(total_steps: int, step: int) -> tqdm:
         desc="training",
         unit="step",
         dynamic_ncols=True,
-        disable=None,  # no bar where nobody watches: log lines tell the same
+        # No bar where nobody watches: log lines tell the same.
+        disable=None if parallel.is_first() else True,
     )

@@ -64,8 +64,10 @@ class Stepper:
         self.device = next(recognizer.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         model = torch.compile(recognizer.model, dynamic=True) if compiled else recognizer.model
-        # Without device_ids the lengths stay on the CPU, where the model wants them.
-        self.model = DistributedDataParallel(model) if parallel.n_processes() > 1 else model
+        # Without device_ids the lengths stay on the CPU, where the model wants them; the buffers
+        # are those of BatchNorm, alike in all processes anyway.
+        several = parallel.n_processes() > 1
+        self.model = DistributedDataParallel(model, broadcast_buffers=False) if several else model
 
     def step(self, batches: Sequence[Batch], step: int) -> StepReport:
         """As `launch`, waiting for the report."""
@@ -100,7 +102,7 @@ class Stepper:
 
     def _learn(self, batches: Sequence[Batch], step: int, buffers: list[Tensor]) -> PendingReport:
         n_tokens = sum(sum(batch.token_lengths.tolist()) for batch in batches)
-        n_tokens = max(1, *parallel.add_up(torch.tensor([n_tokens])).tolist())
+        n_tokens = max(1, parallel.count(n_tokens))
         generator = step_generator(self.seed, step, self.device, parallel.rank())
         losses = []
         for i, batch in enumerate(batches):

@@ -71,6 +71,15 @@ def add_up(values: Tensor) -> Tensor:
     return values
 
 
+def count(n: int) -> int:
+    """The sum of a number that each process knows of its own share.
+
+    Raises:
+        PeerLost: another process has ended.
+    """
+    return n if n_processes() == 1 else int(add_up(torch.tensor([n])).item())
+
+
 def largest(*values: int) -> list[int]:
     """The largest of each of these numbers over all processes: what one wants, all do.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from scripts.benchmarks import report
 from scripts.benchmarks.corpus import PART, librispeech_durations, write_tones
-from scripts.benchmarks.race import race
+from scripts.benchmarks.race import Entry, race
 from scripts.benchmarks.recipe import WIDTH_KEYS, Recipe
 from src.utils.arguments import whole_number
 from src.utils.errors import UserError
@@ -32,6 +32,8 @@ audio a batch, precision, threads and number of workers:
   speechbrain  SpeechBrain's dynamic batches, pipeline and Brain around our model; where it is
                installed, or by --speechbrain-python (pip install -r requirements-bench.txt)
 
+--against KEY=VALUE enters ours again with one key of train.py changed.
+
 A round is one pass over all recordings by each; speeds are medians over the rounds with their
 range, and so are the ratios, taken round by round. Without --root, tones of LibriSpeech's lengths
 are written into a temporary folder.
@@ -41,7 +43,9 @@ examples:
   python -m scripts.benchmark_training --device cuda --precision bf16 --max_batch_s 1000
   python -m scripts.benchmark_training --root data/LibriSpeech --part train-clean-100
   python -m scripts.benchmark_training --models deepspeech2 --grow duration
-  python -m scripts.benchmark_training trainer.compile=true      any key of train.py"""
+  python -m scripts.benchmark_training --models convnet --contestants limit \\
+      --against trainer.compile=true trainer.precision=bf16 optimizer.fused=false
+  python -m scripts.benchmark_training trainer.precision=bf16    any key of train.py, for all"""
 
 
 @ctrl_c_ends("benchmark_training", "nothing is written; run it again to start over")
@@ -81,6 +85,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--n_threads", type=whole_number(1), default=threads, help=f"of the trainer {default}")
     add("--repeats", type=whole_number(1), default=5, help=f"rounds {default}")
     add("--grow", choices=sorted(GROWTH), help="ours and limit only, over this")
+    add("--against", nargs="+", default=[], metavar="KEY=VALUE", help="ours with a key changed")
     add("--speechbrain-python", help="a Python that has SpeechBrain and our requirements")
     add("--json", type=Path, help="write everything measured here")
     add("overrides", nargs="*", help="keys of train.py")
@@ -93,10 +98,9 @@ def run(options: argparse.Namespace, folder: Path) -> list:
     if options.grow:
         return [pair for recipe in recipes for pair in grow(recipe, options, folder)]
     names = contestants(options)
-    pythons = {"speechbrain": options.speechbrain_python or sys.executable}
     measured = []
     for recipe in recipes:
-        results = race(names, recipe, options.repeats, pythons)
+        results = race(entries(names, recipe, options), options.repeats)
         print(f"\n{report.title(recipe, results)}\n")
         print(f"{report.comparison(results)}\n\n{report.breakdown(results)}", flush=True)
         measured.append((recipe, results))
@@ -108,7 +112,7 @@ def grow(recipe: Recipe, options: argparse.Namespace, folder: Path) -> list:
     points, measured = {}, []
     for value in GROWTH[options.grow]:
         point = grown(recipe, options.grow, value, folder)
-        results = race(["ours", "limit"], point, options.repeats)
+        results = race({n: Entry(n, point) for n in ("ours", "limit")}, options.repeats)
         points[f"{value:g}"] = results
         measured.append((point, results))
     unit = {"batch": f"× {recipe.max_batch_s:g} s", "duration": "seconds", "size": "× width"}
@@ -153,6 +157,16 @@ def base_recipe(options: argparse.Namespace, model: str, folder: Path) -> Recipe
         n_threads=options.n_threads,
         overrides=options.overrides,
     )
+
+
+def entries(names: list[str], recipe: Recipe, options: argparse.Namespace) -> dict[str, Entry]:
+    """The contestants by name, and ours once more for each key it shall be held against."""
+    pythons = {"speechbrain": options.speechbrain_python or sys.executable}
+    entered = {n: Entry(n, recipe, pythons.get(n, sys.executable)) for n in names}
+    for key in options.against:
+        changed = replace(recipe, overrides=[*recipe.overrides, key])
+        entered[key] = Entry("ours", changed)
+    return entered
 
 
 def contestants(options: argparse.Namespace) -> list[str]:

@@ -84,7 +84,7 @@ class Limit:
     def __init__(self, recipe: Recipe) -> None:
         with tempfile.TemporaryDirectory() as folder:
             ours = recipe.trainer(Path(folder))
-        self.precision, self.stepper = recipe.precision, ours.stepper
+        self.precision, self.stepper = ours.stepper.precision, ours.stepper
         self.device = ours.stepper.device
         self.watch = Stopwatch(self.device)
         ours.train_loader.batch_sampler.set_position(0, 0)
@@ -135,7 +135,7 @@ class PlainLoop:
     def __init__(self, recipe: Recipe) -> None:
         with tempfile.TemporaryDirectory() as folder:
             ours = recipe.trainer(Path(folder))
-        self.precision, self.device = recipe.precision, ours.stepper.device
+        self.precision, self.device = ours.stepper.precision, ours.stepper.device
         self.watch = Stopwatch(self.device)
         self.recognizer = ours.stepper.recognizer.train()
         self.loss = nn.CTCLoss(reduction="sum", zero_infinity=True)

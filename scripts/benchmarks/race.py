@@ -62,22 +62,27 @@ def ratio(ours: Result, theirs: Result) -> Spread:
     return Spread.of([a / b for a, b in pairs])
 
 
-def race(
-    names: list[str], recipe: Recipe, n_rounds: int, pythons: Mapping[str, str] | None = None
-) -> dict[str, Result]:
+@dataclass(frozen=True)
+class Entry:
+    """Who enters a race, and how."""
+
+    kind: str  # a contestant that the server knows
+    recipe: Recipe
+    python: str = sys.executable  # that runs it
+
+
+def race(entries: Mapping[str, Entry], n_rounds: int) -> dict[str, Result]:
     """Every contestant runs one pass to get warm, then `n_rounds` in turn, then one watched.
 
     Args:
-        pythons: name → Python that runs it, where that is not this one.
+        entries: by the name that the results shall have.
 
     Raises:
         UserError: a contestant can't be built or ended with an error.
     """
     with ExitStack() as stack:
-        runners = {}
-        for name in names:  # one after another, so that each is built undisturbed
-            python = (pythons or {}).get(name, sys.executable)
-            runners[name] = stack.enter_context(Runner(name, recipe, python))
+        # One after another, so that each is built undisturbed.
+        runners = {n: stack.enter_context(Runner(n, entry)) for n, entry in entries.items()}
         results = {name: Result(runner.facts) for name, runner in runners.items()}
         for runner in runners.values():
             runner.ask("timed")
@@ -94,14 +99,14 @@ def race(
 class Runner:
     """A contestant's process. Idle, it waits for a line and takes no processor time."""
 
-    def __init__(self, name: str, recipe: Recipe, python: str) -> None:
+    def __init__(self, name: str, entry: Entry) -> None:
         self.name = name
         self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed on exit
-        threads = {"OMP_NUM_THREADS": str(recipe.n_threads), "OMP_WAIT_POLICY": "PASSIVE"}
-        command = [python, "-m", "scripts.benchmarks.server", name, recipe.to_json()]
+        threads = {"OMP_NUM_THREADS": str(entry.recipe.n_threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        server = ["-m", "scripts.benchmarks.server", entry.kind, entry.recipe.to_json()]
         try:
             self._process = subprocess.Popen(
-                command,
+                [entry.python, *server],
                 cwd=ROOT,
                 env=os.environ | threads,
                 stdin=subprocess.PIPE,
@@ -110,7 +115,7 @@ class Runner:
                 text=True,
             )
         except OSError as error:
-            raise UserError(f"{python}: can't be started ({error.strerror}).") from error
+            raise UserError(f"{entry.python}: can't be started ({error.strerror}).") from error
         self.facts = self._answer()
 
     def __enter__(self) -> Self:

@@ -37,7 +37,7 @@ class SpeechBrain:
         with tempfile.TemporaryDirectory() as folder:
             ours = recipe.trainer(Path(folder))
         self.watch = Stopwatch(ours.stepper.device)
-        recognizer = ours.stepper.recognizer
+        recognizer, precision = ours.stepper.recognizer, ours.stepper.precision
         group = ours.stepper.optimizer.param_groups[0]
         keys = {key: group[key] for key in ("lr", "betas", "eps", "weight_decay")}
         self.brain = CTCBrain(
@@ -45,7 +45,7 @@ class SpeechBrain:
             opt_class=lambda parameters: torch.optim.AdamW(parameters, **keys),
             run_opts={
                 "device": recipe.device,
-                "precision": {"float32": "fp32"}.get(recipe.precision, recipe.precision),
+                "precision": "fp32" if precision == "float32" else precision,
                 "max_grad_norm": MAX_GRAD_NORM,
                 "noprogressbar": True,
             },

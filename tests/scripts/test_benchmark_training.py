@@ -10,7 +10,7 @@ from torch import nn
 
 from scripts import benchmark_training
 from scripts.benchmarks import report
-from scripts.benchmarks.race import Result, Runner, Spread, ratio
+from scripts.benchmarks.race import Entry, Result, Runner, Spread, ratio
 from scripts.benchmarks.recipe import Recipe
 from scripts.benchmarks.stopwatch import PHASES, Stopwatch
 from src.utils.errors import UserError
@@ -77,6 +77,17 @@ def test_without_speechbrain_it_says_so_and_how_to_get_it(capsys):
     assert names[:4] == ["ours", "limit", "one-batch", "plain"]
 
 
+def test_ours_enters_again_for_each_key_it_is_held_against(tmp_path):
+    options = benchmark_training.parse(["--against", "trainer.precision=bf16", "a=1"])
+    recipe = tiny_recipe(tmp_path)
+    entered = benchmark_training.entries(["ours"], recipe, options)
+    assert list(entered) == ["ours", "trainer.precision=bf16", "a=1"]
+    assert {entry.kind for entry in entered.values()} == {"ours"}
+    changed = entered["trainer.precision=bf16"].recipe
+    assert changed.config()["trainer"]["precision"] == "bf16"
+    assert entered["ours"].recipe == recipe
+
+
 def test_sizes_grow_as_asked(tmp_path):
     recipe = tiny_recipe(tmp_path / "tones", overrides=[])
     assert benchmark_training.grown(recipe, "batch", 2, tmp_path).max_batch_s == 8
@@ -89,12 +100,12 @@ def test_sizes_grow_as_asked(tmp_path):
 def test_a_contestant_that_falls_is_named_with_its_last_words(tmp_path, capsys):
     recipe = Recipe(model="convnet_small", root=str(tmp_path), part="nothing")
     with pytest.raises(UserError, match=r"nowhere/python: can't be started \(No such file"):
-        Runner("ours", recipe, "nowhere/python")
+        Runner("ours", Entry("ours", recipe, "nowhere/python"))
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\necho first >&2\necho out of luck >&2\nexit 3\n")
     script.chmod(0o755)
     with pytest.raises(UserError, match=r"ours: ended with status 3\. Its last line: out of luck"):
-        Runner("ours", recipe, str(script))
+        Runner("ours", Entry("ours", recipe, str(script)))
     with pytest.raises(SystemExit) as ended:
         benchmark_training.main(["--root", str(tmp_path), "--contestants", "ours"])
     assert str(ended.value.code).startswith("benchmark_training: ours: ")
@@ -140,6 +151,6 @@ def test_processes_are_told_how_many_threads_to_take(tmp_path):
     script = tmp_path / "python"
     script.write_text('#!/bin/sh\necho "{\\"threads\\": \\"$OMP_NUM_THREADS\\"}"\nread line\n')
     script.chmod(0o755)
-    with Runner("ours", recipe, str(script)) as runner:
+    with Runner("ours", Entry("ours", recipe, str(script))) as runner:
         assert runner.facts == {"threads": "3"}
     assert os.environ.get("OMP_NUM_THREADS") != "3"

@@ -34,6 +34,14 @@ def test_a_part_becomes_a_table_whatever_the_audio_s_kind(part, tmp_path):
     assert len(rejections) == 0
 
 
+def test_files_are_measured_block_by_block(part, monkeypatch):
+    monkeypatch.setattr("src.datasets.librispeech_scan.BLOCK", 2)
+    overwrite(part, "11-1-0001.flac", b"noise")
+    index, rejections = load_index(part, None)
+    np.testing.assert_array_equal(index.durations_s, [0.5, np.nan, 1.0])
+    assert rejections.ids_by_reason == {"with unreadable audio": ["11-1-0001"]}
+
+
 def test_rows_that_lack_something_are_counted_by_reason(part, tmp_path):
     chapter = part / "11" / "1"
     (chapter / "11-1-0001.flac").unlink()

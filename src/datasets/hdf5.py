@@ -4,6 +4,8 @@ import contextlib
 import errno
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,11 @@ import h5py
 import numpy as np
 
 from src.utils.errors import UserError
+
+_PROBE = Path(__file__).with_name("hdf5_probe.py")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# What h5py raises when it stumbles over damage; it depends on where that lies.
+DAMAGE = (OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError, MemoryError)
 
 
 class ReadOnlyArray:
@@ -34,14 +41,16 @@ class ReadOnlyArray:
         Raises:
             UserError: the file can't be opened (see `open_for_reading`), or the row is damaged.
         """
-        if self._pid != os.getpid():
-            # HDF5 gives whoever opens the same file twice in one process the same descriptor,
-            # so the parent's must be closed here first. Closing a copy leaves the parent's open.
-            self.close()
-            self._dataset, self._pid = open_for_reading(self.path)[self.name], os.getpid()
         try:
+            if self._pid != os.getpid():
+                # HDF5 gives whoever opens the same file twice in one process the same descriptor,
+                # so the parent's must be closed here first. A closed copy leaves the parent's open.
+                self.close()
+                self._dataset, self._pid = open_for_reading(self.path)[self.name], os.getpid()
             return self._dataset[row]
-        except OSError as error:
+        except UserError:
+            raise
+        except DAMAGE as error:
             raise UserError(
                 f"{self.path}: row {row} of {self.name} can't be read ({error}). The file is "
                 "damaged; make it again."
@@ -55,6 +64,53 @@ class ReadOnlyArray:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "name": self.name, "_dataset": None, "_pid": 0}
+
+
+@contextlib.contextmanager
+def checked(path: Path) -> Iterator[h5py.File]:
+    """The file at `path` for as long as the block runs, its metadata tried out beforehand.
+
+    Ours carry checksums on it, which the HDF5 library holds it to. Older files carry none, and
+    are read in a process of their own first (a quarter of a second).
+
+    Raises:
+        UserError: it is no HDF5 file, its end is missing, or the block stumbles over damage.
+    """
+    if not _has_checksums(path):
+        _probe(path)
+    with open_for_reading(path) as file:
+        try:
+            yield file
+        except UserError:
+            raise
+        except DAMAGE as error:
+            raise _damaged(path, str(error)) from error
+
+
+def _has_checksums(path: Path) -> bool:
+    """Whether the superblock is of version 3, which HDF5 1.10 and later write on demand."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError:
+        return True  # which opening it will explain
+    return head[:8] == _SIGNATURE and head[8:] >= b"\3"
+
+
+def _probe(path: Path) -> None:
+    command = [sys.executable, "-P", str(_PROBE), str(path)]
+    probe = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+    if probe.returncode:
+        lines = probe.stderr.strip().splitlines()
+        told = lines[-1] if lines and probe.returncode > 0 else "it makes the HDF5 library fail"
+        raise _damaged(path, told)
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path}: not a readable HDF5 file ({reason}). It may be cut short or another kind of "
+        "file; delete it and make it again."
+    )
 
 
 def open_for_reading(path: Path) -> h5py.File:
@@ -71,10 +127,7 @@ def open_for_reading(path: Path) -> h5py.File:
     except OSError as error:
         if "locking flag" in str(error):  # this process has it open already, as notebooks do
             return h5py.File(path, "r")
-        raise UserError(
-            f"{path}: not a readable HDF5 file ({error}). It may be cut short or another kind of "
-            "file; delete it and make it again."
-        ) from error
+        raise _damaged(path, str(error)) from error
 
 
 class KeptFailure(io.FileIO):

@@ -9,7 +9,7 @@ import numpy as np
 from src.datasets.clips import ClipTable, HDF5Clips, column
 from src.datasets.commands_folder import SPLITS, file_safe
 from src.datasets.commands_writer import SCHEMA, SCHEMA_VERSION
-from src.datasets.hdf5 import open_for_reading
+from src.datasets.hdf5 import checked
 from src.utils.errors import UserError
 
 
@@ -56,7 +56,7 @@ class SpeechCommands(HDF5Clips):
                 "already: --source FOLDER instead of --download); or `make quickstart` speaks a "
                 "small corpus, data/quickstart/commands.h5, and trains on it."
             )
-        with open_for_reading(path) as file:
+        with checked(path) as file:
             _check_schema(file, sample_rate)
             clips = _read_clips(file, SPLITS.index(split))
         super().__init__(
@@ -74,7 +74,7 @@ class SpeechCommands(HDF5Clips):
 
 
 def _check_schema(file: h5py.File, sample_rate: int) -> None:
-    schema, version = file.attrs.get("schema"), file.attrs.get("schema_version")
+    schema, version = _text(file.attrs.get("schema", "")), file.attrs.get("schema_version")
     if (schema, version) != (SCHEMA, SCHEMA_VERSION):
         raise UserError(
             f"{file.filename}: schema {schema or 'unknown'}, version {version or 'unknown'}, but "
@@ -95,7 +95,7 @@ def _read_clips(file: h5py.File, split: int) -> ClipTable:
     n_rows, n_samples = _data_shape(file)
     length = column(file, "ds/length", n_rows)
     label = column(file, "ds/label", n_rows)
-    words = np.array([str(word) for word in file.attrs.get("words", [])])
+    words = np.array([_text(word) for word in file.attrs.get("words", [])])
     _check_range(file, "ds/length", length, 1, n_samples)
     _check_range(file, "ds/label", label, 0, len(words) - 1)
     rows = np.flatnonzero(column(file, "ds/split", n_rows) == split)
@@ -106,6 +106,11 @@ def _read_clips(file: h5py.File, split: int) -> ClipTable:
         ids=np.array([file_safe(name) for name in column(file, "ds/id", n_rows)[rows]]),
         speakers=column(file, "ds/speaker", n_rows)[rows],
     )
+
+
+def _text(value: str | bytes) -> str:
+    """An attribute's text: of fixed length (bytes), or in older files of any."""
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _data_shape(file: h5py.File) -> tuple[int, int]:

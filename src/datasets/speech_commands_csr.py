@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from src.datasets.clips import ClipTable, HDF5Clips, column
 from src.datasets.commands_folder import SPLITS
-from src.datasets.hdf5 import open_for_reading
+from src.datasets.hdf5 import checked
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 
@@ -69,7 +69,7 @@ class SpeechCommandsCSR(HDF5Clips):
             raise UserError(f"split={split}: Speech Commands has {', '.join(SPLITS)}.")
         _check_complete(folder)
         words = _read_words(folder)
-        with open_for_reading(folder / CLIPS) as file:
+        with checked(folder / CLIPS) as file:
             labels = column(file, "ds/label", len(_data(file)))
             rows = _read_rows(folder, len(labels))[split]
             names = _names(folder, labels[rows], words)

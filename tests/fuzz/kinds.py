@@ -1,5 +1,5 @@
 """Every kind of input that a user's machine may damage."""
 
-from tests.fuzz import audio
+from tests.fuzz import audio, commands
 
-KINDS = [*audio.KINDS]
+KINDS = [*audio.KINDS, *commands.KINDS]

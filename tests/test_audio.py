@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from src import audio
+from src.utils.decoding import decode_with_av
 from tests.recordings import RATE, TONE, encode, write
 
 
@@ -173,3 +174,11 @@ def test_real_sentences_are_as_long_as_their_headers_say(shared_data):
             waveform = audio.read(path, resample=False)
             assert len(waveform) == pytest.approx(audio.duration_s(path) * RATE, abs=0.5)
             assert 0.01 < np.abs(waveform).max() <= 1
+
+
+def test_many_channels_come_through_ffmpeg_as_through_libsndfile(tmp_path):
+    many = np.outer(TONE, np.linspace(-1, 1, 16)).astype(np.float32)
+    path = write(tmp_path / "array.wav", many, subtype="FLOAT")
+    samples, rate = decode_with_av(path)
+    assert rate == RATE
+    np.testing.assert_array_equal(samples, many)

@@ -129,15 +129,18 @@ def decode_with_av(path: Path) -> tuple[np.ndarray, int]:
     av = _import_av(path)
     with open_av(path) as container:
         rate = usable_rate(path, container.streams.audio[0].rate or 0)
-        to_float = av.AudioResampler(format="fltp")  # same rate and channels, planar float32
+        # Same rate and channels, interleaved float32: of planar sound with more than 8 channels
+        # PyAV 18 reads past the last one, and crashes.
+        to_float = av.AudioResampler(format="flt")
         pieces = []
         try:
             for frame in container.decode(audio=0):
-                pieces += [part.to_ndarray() for part in to_float.resample(frame)]
+                for part in to_float.resample(frame):
+                    pieces.append(part.to_ndarray().reshape(-1, part.layout.nb_channels))
         except (av.FFmpegError, OSError) as error:
             raise _damaged(path, error.strerror) from error
         promised_s = (container.duration or 0) / 1_000_000
-    samples = np.concatenate(pieces, axis=1).T if pieces else np.zeros((0, 1), np.float32)
+    samples = np.concatenate(pieces) if pieces else np.zeros((0, 1), np.float32)
     if len(samples) / rate < promised_s - 0.1:  # containers round and pad by some milliseconds
         found_s = len(samples) / rate
         raise _cut_short(path, f"its header promises {promised_s:.2f} s, {found_s:.2f} s came")

@@ -39,7 +39,7 @@ def _fault_of_streams(file: IO[bytes]) -> str:
         flags, serial, number = page[5], page[14:18], int.from_bytes(page[18:22], "little")
         if int.from_bytes(page[22:26], "little") != _crc(page):
             return f"page {number} does not match its checksum"
-        if flags & _FIRST and not begun:
+        if flags & _FIRST and not begun and serial not in next_number:
             next_number[serial] = number
         if number != next_number.get(serial):
             return f"page {number} is out of order"

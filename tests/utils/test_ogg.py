@@ -46,6 +46,7 @@ def test_a_lost_doubled_or_misplaced_page_is_noticed(path):
     cases = {
         "its last page is missing": [first, *middle],
         f"page {len(middle)} is out of order": [first, *middle[:-2], middle[-1], last],
+        "page 0 is out of order": [first, first, *middle, last],
         f"page {len(middle) - 1} is out of order": [first, *middle[:-1], middle[-2], last],
     }
     for told, kept in cases.items():

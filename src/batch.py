@@ -10,6 +10,7 @@ from torch import Tensor
 from src.utils.errors import UserError
 
 FULL_SCALE = 32768  # the int16 sample that would mean 1.0, as in 16-bit WAV
+NO_SOUND = np.zeros(0, np.int16)
 Waveform = TypeVar("Waveform", Tensor, np.ndarray)
 
 

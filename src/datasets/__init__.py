@@ -4,6 +4,7 @@ from src.datasets.batches import Batches
 from src.datasets.files import AudioFiles
 from src.datasets.librispeech import LibriSpeech
 from src.datasets.loader import Loader, make_loader
+from src.datasets.pcm_cache import cached
 from src.datasets.reading import collate
 from src.datasets.selection import select
 from src.datasets.speech_commands import SpeechCommands
@@ -16,6 +17,7 @@ __all__ = [
     "Loader",
     "SpeechCommands",
     "SpeechCommandsCSR",
+    "cached",
     "collate",
     "make_loader",
     "select",

@@ -6,13 +6,14 @@ import logging
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from src import audio
-from src.batch import Utterance
+from src.batch import NO_SOUND, Utterance
 from src.datasets.selection import UNREADABLE, Rejections, select
 from src.utils.errors import UserError
 
@@ -88,14 +89,17 @@ class AudioFiles(Dataset[Utterance]):
 
     def __getitem__(self, index: int) -> Utterance:
         """Raises UserError where the audio is damaged or of a rate that may not be resampled."""
+        waveform = audio.read(self.source(index), self.sample_rate, resample=self._resample)
+        return replace(self.describe(index), waveform=waveform)
+
+    def describe(self, index: int) -> Utterance:
+        """The utterance with a waveform of 0 samples; no audio is touched."""
         target, tokens = self._targets[index]
-        return Utterance(
-            id=self.ids[index],
-            waveform=audio.read(self._paths[index], self.sample_rate, resample=self._resample),
-            transcript=self._transcripts[index],
-            target=target,
-            tokens=tokens,
-        )
+        return Utterance(self.ids[index], NO_SOUND, self._transcripts[index], target, tokens)
+
+    def source(self, index: int) -> Path:
+        """The file that holds the sound."""
+        return self._paths[index]
 
 
 def find_recordings(pattern: str) -> list[Path]:

@@ -9,7 +9,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from src import audio
-from src.batch import Utterance
+from src.batch import NO_SOUND, Utterance
 from src.datasets.librispeech_download import download_missing
 from src.datasets.librispeech_index import load_index
 from src.datasets.librispeech_parts import OFFICIAL_URL, find_parts
@@ -139,19 +139,21 @@ class LibriSpeech(Dataset[Utterance]):
 
     def __getitem__(self, index: int) -> Utterance:
         """Raises UserError where the audio is damaged or of a rate that may not be resampled."""
-        name, path, transcript, speaker = self._rows.utterance(int(self._chosen["rows"][index]))
+        waveform = audio.read(self.source(index), self.sample_rate, resample=self._resample)
+        return dataclasses.replace(self.describe(index), waveform=waveform)
+
+    def describe(self, index: int) -> Utterance:
+        """The utterance with a waveform of 0 samples; no audio is touched."""
+        name, _, transcript, speaker = self._rows.utterance(int(self._chosen["rows"][index]))
         target, tokens = "", ()
         if self._text is not None:
             target = self._text.target(transcript)
             tokens = self._text.vocabulary.encode(target)
-        return Utterance(
-            id=name,
-            waveform=audio.read(path, self.sample_rate, resample=self._resample),
-            transcript=transcript,
-            target=target,
-            tokens=tokens,
-            speaker=speaker,
-        )
+        return Utterance(name, NO_SOUND, transcript, target, tokens, speaker)
+
+    def source(self, index: int) -> Path:
+        """The file that holds the sound."""
+        return Path(self._rows.utterance(int(self._chosen["rows"][index]))[1])
 
 
 def _check(parts: list[str], speakers: str, validation_share: float) -> None:

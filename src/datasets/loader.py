@@ -81,6 +81,7 @@ class Loader:
         dataset: what is read.
         batch_sampler: the order; it decides where each pass begins.
         reader: the `DataLoader` within.
+        unreadable: who could not be read so far, and why.
 
     Raises:
         UserError: while iterating, when too much can't be read (`Unreadable`) or workers die
@@ -97,7 +98,7 @@ class Loader:
     ) -> None:
         self.dataset = dataset
         self.batch_sampler = batch_sampler
-        self._unreadable = unreadable
+        self.unreadable = unreadable
         self._timeout_s = timeout_s
         self._asked = Asked()
         self.reader = DataLoader(
@@ -119,7 +120,7 @@ class Loader:
     @property
     def n_unreadable(self) -> int:
         """Utterances that could not be read so far, each counted once."""
-        return len(self._unreadable.reasons)
+        return len(self.unreadable.reasons)
 
     def __iter__(self) -> Iterator[Batch]:
         self._asked.begin(self.batch_sampler)
@@ -137,7 +138,7 @@ class Loader:
             self._n_restarts = 0
             batch, complaints = read
             for complaint in complaints:
-                self._unreadable.note(*complaint)
+                self.unreadable.note(*complaint)
             yield batch
 
     def _start(self) -> None:

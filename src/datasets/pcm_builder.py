@@ -1,0 +1,206 @@
+"""Makes a packed cache: decodes everything once, and goes on where a killed run stopped."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from src.batch import Batch
+from src.datasets.batches import Batches
+from src.datasets.loader import make_loader
+from src.utils.errors import UserError
+from src.utils.files import sync_folder, write_json
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+SAMPLE = np.dtype("<i2")
+BATCH = 32  # utterances
+KEPT_EVERY = 50  # batches; a killed run loses no more than these
+MOST_LOOKED_AT = 300_000  # files; of larger corpora as many, evenly spread
+
+
+def identify(dataset) -> tuple[str, str]:
+    """A name for the utterances of a dataset, and a stamp of the files they are in now."""
+    name = hashlib.sha256(f"{FORMAT} {dataset.sample_rate} {len(dataset)}".encode())
+    name.update(np.ascontiguousarray(dataset.durations_s, np.float32))
+    stamp = hashlib.sha256()
+    n = len(dataset)
+    for row in np.linspace(0, n - 1, min(n, MOST_LOOKED_AT)).round().astype(int).tolist():
+        source = dataset.source(row)
+        identity = (str(dataset.ids[row]), str(source))
+        name.update("\0".join((*identity, "")).encode("utf-8", "surrogateescape"))
+        try:
+            status = source.stat()
+            stamp.update(b"%d %d\0" % (status.st_size, status.st_mtime_ns))
+        except OSError:
+            stamp.update(b"gone\0")
+    return name.hexdigest()[:16], stamp.hexdigest()
+
+
+def build(dataset, path: Path, stamp: str, is_there: Callable[[], bool], **reading: Any) -> None:
+    """Make the cache `path`; it appears whole or not at all.
+
+    Args:
+        is_there: asked once this process may build, since another may have done it meanwhile.
+        reading: keys of `make_loader`.
+
+    Raises:
+        UserError: see `cached`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path.parent):
+            if not is_there():
+                partial = path.with_name(f".{path.name}.partial")
+                _fill(dataset, partial, stamp, reading)
+                _put_in_place(partial, path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: could not be written ({error.strerror or error}). Give it room or set "
+            "loader.cache to another folder; what is done is kept, and the next run goes on there."
+        ) from error
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other builders out of a folder; those wait."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("%s: another process is packing recordings there; waiting for it.", folder)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            pass  # some network file systems know no locks
+        yield
+    finally:
+        os.close(handle)
+
+
+def _fill(dataset, partial: Path, stamp: str, reading: dict[str, Any]) -> None:
+    """Decode what is not in `partial` yet."""
+    lengths, left_out, n_batches = _done_before(partial, stamp)
+    _check_room(dataset, partial, n_done=sum(lengths))
+    batches = Batches(dataset.durations_s, BATCH, shuffle=False)
+    batches.set_position(0, n_batches)
+    loader = make_loader(dataset, batches, **reading)
+    bar = tqdm(total=len(dataset), initial=len(lengths), desc="packing", unit="utt", disable=None)
+    with bar, (partial / "samples.pcm").open("r+b") as samples, _journal(partial).open("a") as done:
+        samples.truncate(sum(lengths) * SAMPLE.itemsize)
+        samples.seek(0, os.SEEK_END)
+        lines: list[str] = []
+        for number, batch in enumerate(loader, n_batches):
+            rows = range(number * BATCH, min((number + 1) * BATCH, len(dataset)))
+            found = _append(batch, [str(dataset.ids[row]) for row in rows], samples)
+            reasons = {n: r for n, r in loader.unreadable.reasons.items() if n in found}
+            lines.append(json.dumps([list(found.values()), reasons]))
+            lengths += found.values()
+            left_out |= reasons
+            bar.update(len(found))
+            if len(lines) == KEPT_EVERY:
+                _keep(samples, done, lines)
+        _keep(samples, done, lines)
+    np.save(partial / "offsets.npy", np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+    write_json(
+        partial / "about.json",
+        {
+            "format": FORMAT,
+            "stamp": stamp,
+            "sample_rate": dataset.sample_rate,
+            "unreadable": left_out,
+        },
+    )
+
+
+def _append(batch: Batch, ids: list[str], samples: IO[bytes]) -> dict[str, int]:
+    """Write the waveforms of a batch; samples of each utterance asked for, 0 where unreadable."""
+    lengths = dict.fromkeys(ids, 0)
+    for name, waveform, length in zip(
+        batch.ids, batch.waveforms, batch.waveform_lengths, strict=True
+    ):
+        lengths[name] = int(length)
+        samples.write(waveform[:length].numpy().astype(SAMPLE, copy=False))
+    return lengths
+
+
+def _keep(samples: IO[bytes], done: IO[str], lines: list[str]) -> None:
+    """Put on disk what is written, then the word that it is."""
+    samples.flush()
+    os.fsync(samples.fileno())
+    done.write("".join(f"{line}\n" for line in lines))
+    done.flush()
+    lines.clear()
+
+
+def _journal(partial: Path) -> Path:
+    """A line a batch: samples of each utterance, and reasons of those left out."""
+    return partial / "done.jsonl"
+
+
+def _done_before(partial: Path, stamp: str) -> tuple[list[int], dict[str, str], int]:
+    """Lengths and reasons that an earlier run has noted, and its number of batches.
+
+    What is not of this stamp is emptied.
+    """
+    lengths: list[int] = []
+    left_out: dict[str, str] = {}
+    n_batches = 0
+    stamp_file = partial / "stamp"
+    if not stamp_file.is_file() or stamp_file.read_text() != stamp:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        (partial / "samples.pcm").touch()
+        _journal(partial).touch()
+        stamp_file.write_text(stamp)
+    whole = []
+    for line in _journal(partial).read_text().splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break  # the run was killed while it wrote this
+        found, reasons = json.loads(line)
+        lengths += found
+        left_out |= reasons
+        n_batches += 1
+        whole.append(line)
+    _journal(partial).write_text("".join(whole))
+    if n_batches:
+        logger.info("%s: going on after %s utterances.", partial, f"{len(lengths):,}")
+    return lengths, left_out, n_batches
+
+
+def _check_room(dataset, partial: Path, n_done: int) -> None:
+    seconds = float(dataset.durations_s.sum(dtype=np.float64))
+    wanted = (int(seconds * dataset.sample_rate) - n_done) * SAMPLE.itemsize
+    free = shutil.disk_usage(partial).free
+    facts = f"{wanted / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free"
+    if wanted > free:
+        raise UserError(
+            f"{partial.parent}: packing {seconds / 3600:,.1f} h of recordings takes {facts}. Make "
+            "room, set loader.cache to a folder on another disk, or to null."
+        )
+    logger.info(
+        "%s: packing %s utterances (%s h) once; this takes %s.",
+        *(partial.parent, f"{len(dataset):,}", f"{seconds / 3600:,.1f}", facts),
+    )
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    for name in ("stamp", _journal(partial).name):
+        (partial / name).unlink()
+    outdated = path.with_name(f".{path.name}.outdated")
+    shutil.rmtree(outdated, ignore_errors=True)
+    if path.exists():
+        path.replace(outdated)
+    partial.replace(path)
+    sync_folder(path.parent)
+    shutil.rmtree(outdated, ignore_errors=True)

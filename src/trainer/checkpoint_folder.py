@@ -96,7 +96,7 @@ class Checkpoints:
             return
         label = validated.name.replace("/", "-")
         _link(source, self.folder / f"top_{label}={validated.value:.5f}_step={step}.pt")
-        for worse in sorted(self.folder.glob(f"top_{label}=*.pt"), key=_rank)[self.keep_top_k :]:
+        for worse in sorted(self.folder.glob(f"top_{label}=*.pt"), key=rank)[self.keep_top_k :]:
             worse.unlink(missing_ok=True)
 
 
@@ -117,7 +117,8 @@ def newest_good(folder: str | Path) -> tuple[Path, dict[str, Any]] | None:
     """
     checkpoints = Path(folder) / "checkpoints"
     last = checkpoints / "last.pt"
-    paths = sorted(checkpoints.glob("*.pt"), key=lambda path: (path != last, path.name))
+    names = ("last.pt", "previous.pt", "best.pt", "top_*.pt")
+    paths = [path for name in names for path in sorted(checkpoints.glob(name))]
     troubles: list[str] = [] if last in paths or not paths else [f"{last}: is gone."]
     newest = None
     for path in paths:
@@ -158,7 +159,8 @@ def _logged_step(folder: str | Path) -> int:
     return max((event["step"] for event in read_log(log)), default=0) if log.exists() else 0
 
 
-def _rank(path: Path) -> tuple[bool, float, int]:
+def rank(path: Path) -> tuple[bool, float, int]:
+    """Sorts files of the top k, the best first: whether NaN, the value, the step."""
     value, step = path.stem.split("=")[-2:]
     number = float(value.removesuffix("_step"))
     return math.isnan(number), number, int(step)  # NaN has no order of its own: last

@@ -1,5 +1,6 @@
-"""Every kind of input that a user's machine may damage."""
+"""Every kind of input that a user's machine may damage. (ARPA files are not read yet.)"""
 
-from tests.fuzz import audio, commands
+from tests.fuzz import audio, checkpoints, commands, corpora, lists, predictions
 
-KINDS = [*audio.KINDS, *commands.KINDS]
+ROOMS = (audio, corpora, commands, checkpoints, predictions, lists)
+KINDS = [kind for room in ROOMS for kind in room.KINDS]

@@ -34,6 +34,11 @@ class Result:
         return [one["audio_s"] / one["seconds"] for one in self.rounds]
 
     @property
+    def cpu(self) -> list[float]:
+        """Processor seconds for a second of audio, round by round."""
+        return [one["cpu_s"] / one["audio_s"] for one in self.rounds]
+
+    @property
     def padding(self) -> float:
         """Share of the batches that is padding, 0 … 1."""
         return 1 - self.rounds[0]["audio_s"] / self.rounds[0]["padded_s"]

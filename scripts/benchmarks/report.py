@@ -15,7 +15,11 @@ from src.utils.tables import percent, table
 
 
 def comparison(results: Mapping[str, Result]) -> str:
-    """Speed of each, how many times faster ours is, padding, steps and memory."""
+    """Speed of each, how many times faster ours is, processor time, padding, steps, memory.
+
+    The processor time is that of trainer and workers for a second of audio. It tells more than
+    the clock where other jobs share the processors.
+    """
     rows = []
     for name, result in results.items():
         speed = Spread.of(result.speeds)
@@ -25,12 +29,13 @@ def comparison(results: Mapping[str, Result]) -> str:
                 name,
                 shown(speed, 1),
                 times,
+                f"{1000 * Spread.of(result.cpu).median:.1f}",
                 percent(result.padding),
                 result.rounds[0]["n_steps"],
                 f"{result.peak_bytes / 2**30:.2f}",
             )
         )
-    header = ("", "audio s/s", "ours is × faster", "padding", "steps", "peak GiB")
+    header = ("", "audio s/s", "ours is × faster", "CPU ms", "padding", "steps", "peak GiB")
     return table(rows, header)
 
 

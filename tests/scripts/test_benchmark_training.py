@@ -16,7 +16,7 @@ from scripts.benchmarks.stopwatch import PHASES, Stopwatch
 from src.utils.errors import UserError
 from tests.scripts.benchmarked import TINY, tiny_recipe
 
-PASS = {"audio_s": 100.0, "padded_s": 125.0, "n_steps": 4}
+PASS = {"cpu_s": 0.5, "audio_s": 100.0, "padded_s": 125.0, "n_steps": 4}
 
 
 def result(*seconds: float) -> Result:
@@ -39,8 +39,8 @@ def test_ratios_are_taken_round_by_round():
 def test_tables_show_median_and_range():
     text = report.comparison({"ours": result(10, 5, 20), "plain": result(20, 20, 20)})
     ours, plain = text.splitlines()[2:]
-    assert squeezed(ours) == "ours 10.0 (5.0 … 20.0) – 20.0 % 4 1.50"
-    assert squeezed(plain) == "plain 5.0 (5.0 … 5.0) 2.00 (1.00 … 4.00) 20.0 % 4 1.50"
+    assert squeezed(ours) == "ours 10.0 (5.0 … 20.0) – 5.0 20.0 % 4 1.50"
+    assert squeezed(plain) == "plain 5.0 (5.0 … 5.0) 2.00 (1.00 … 4.00) 5.0 20.0 % 4 1.50"
     line = report.breakdown({"ours": result(1)}).splitlines()[2]
     assert line.split() == ["ours", *["5.00"] * 8, "40.00"]  # 0.5 s for 100 s of audio
     points = {"2": {"ours": result(10, 5, 20), "limit": result(5, 5, 5)}}
@@ -63,7 +63,7 @@ def test_a_run_measures_prints_and_writes(tmp_path, capsys):
         (one,) = found["rounds"]
         assert found["speeds"] == [one["audio_s"] / one["seconds"]]
         assert f"{found['speeds'][0]:.1f} (" in printed
-        assert found["peak_bytes"] > 0 and set(found["phases"]) == set(PHASES)
+        assert one["cpu_s"] > 0 and found["peak_bytes"] > 0 and set(found["phases"]) == set(PHASES)
 
 
 def test_without_speechbrain_it_says_so_and_how_to_get_it(capsys):

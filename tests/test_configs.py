@@ -69,6 +69,7 @@ def hold_training_config(config: dict) -> None:
     check_top(config, KEYS, "convnet")
     check_keys(Settings, config["trainer"], set(), "trainer")
     loader = dict(config["loader"])
+    assert loader.pop("cache") is None
     reading = {key: loader.pop(key) for key in READING}
     check_keys(Batches, loader, {"durations_s", "shuffle", "seed"}, "loader")
     check_keys(make_loader, reading, BUILT, "loader")

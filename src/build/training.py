@@ -9,7 +9,7 @@ import torch
 
 from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
 from src.build.targets import build, check_keys
-from src.datasets import Batches, make_loader
+from src.datasets import Batches, cached, make_loader
 from src.loss import CTC
 from src.trainer import (
     Settings,
@@ -70,7 +70,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         log,
         monitor=settings.monitor,
         precision=settings.precision,
-        n_examples=settings.n_examples,
+        n_examples=settings.n_examples if parallel.is_first() else 0,
     )
     return Trainer(
         settings,
@@ -89,6 +89,7 @@ def build_loaders(
 ) -> Iterator:
     """Training loader (bucketed, shuffled, seekable), then validation loader (by length)."""
     keys = dict(config["loader"])
+    cache = keys.pop("cache")
     reading = {key: keys.pop(key) for key in READING}
     pinned = {"pin_memory": device.type == "cuda"}
     check_keys(Batches, keys, {"durations_s", "shuffle", "seed", "rank", "world"}, "loader")
@@ -96,6 +97,8 @@ def build_loaders(
     for part in ("train", "validation"):
         dataset = build(config["dataset"][part], f"dataset.{part}", text=text)
         check_sample_rate(dataset, recognizer)
+        if cache is not None:
+            dataset = _cached(dataset, str(cache))
         if part == "train":
             batches = Batches(
                 dataset.durations_s, seed=config["seed"], shuffle=True, **keys, **processes()
@@ -103,6 +106,14 @@ def build_loaders(
         else:
             batches = _in_order(dataset.durations_s, keys["batch_size"], keys["max_batch_s"])
         yield make_loader(dataset, batches, **reading, **pinned)
+
+
+def _cached(dataset, folder: str):
+    """The dataset with its audio decoded already; the first process makes the cache for all."""
+    if parallel.is_first():
+        dataset = cached(dataset, folder)
+    parallel.count(1)  # the others wait here
+    return dataset if parallel.is_first() else cached(dataset, folder)
 
 
 def _in_order(durations_s: np.ndarray, batch_size: int, max_batch_s: float | None) -> Batches:

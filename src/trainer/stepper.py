@@ -64,10 +64,8 @@ class Stepper:
         self.device = next(recognizer.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         model = torch.compile(recognizer.model, dynamic=True) if compiled else recognizer.model
-        # Without device_ids the lengths stay on the CPU, where the model wants them; the buffers
-        # are those of BatchNorm, alike in all processes anyway.
-        several = parallel.n_processes() > 1
-        self.model = DistributedDataParallel(model, broadcast_buffers=False) if several else model
+        # Without device_ids the lengths stay on the CPU, where the model wants them.
+        self.model = DistributedDataParallel(model) if parallel.n_processes() > 1 else model
 
     def step(self, batches: Sequence[Batch], step: int) -> StepReport:
         """As `launch`, waiting for the report."""

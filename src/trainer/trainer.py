@@ -198,7 +198,10 @@ class Trainer:
         values = {f"train/{name}": value for name, value in self.meter.summary().items()}
         values["train/learning_rate"] = self.learning_rate
         values["train/epoch"] = self.progress.step / self.steps_per_epoch
-        values |= {f"train/{name}": n for name, n in self.progress.troubles().items()}
+        troubles = self.progress.troubles()
+        if n_unreadable := self.train_loader.n_unreadable:
+            troubles["n_unreadable"] = n_unreadable
+        values |= {f"train/{name}": n for name, n in troubles.items()}
         self.log.scalars(self.progress.step, values)
         self.meter.reset()
 

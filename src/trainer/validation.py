@@ -52,7 +52,7 @@ class Validation:
             self.recognizer, self.read, self.loss, self.batches, precision=self.precision
         )
         self.log.scalars(step, {f"validation/{k}": v for k, v in result.metrics.items()})
-        if self.n_examples:
+        if self.n_examples and result.example:
             show_examples(self.log, step, result, self.recognizer, self.n_examples)
         name = self._monitored(result)
         return name, result.metrics[name], result.metrics

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed.nn.functional import all_reduce
 
 from src.utils.errors import UserError
 
@@ -96,10 +95,7 @@ def largest(*values: int) -> list[int]:
 
 def add_up_with_gradient(values: Tensor) -> Tensor:
     """The sum over all processes; each one's gradient reaches every addend."""
-    if n_processes() == 1:
-        return values
-    with _explained():
-        return all_reduce(values)
+    return values if n_processes() == 1 else _Sum.apply(values)
 
 
 def gather(value: Any) -> list[Any]:
@@ -120,6 +116,18 @@ def from_first(value: Any) -> Any:
     with _explained():
         distributed.broadcast_object_list(values)
     return values[0]
+
+
+class _Sum(torch.autograd.Function):
+    """s = Σ x_p in every process p. Each loss L_q depends on s, so ∂L/∂x_p = Σ ∂L_q/∂s."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor) -> Tensor:
+        return add_up(values.clone())
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return add_up(gradient.clone())
 
 
 @contextlib.contextmanager

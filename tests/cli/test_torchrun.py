@@ -1,0 +1,113 @@
+"""Two processes under torchrun train one model, on CPUs through gloo."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.logger import read_log
+from src.trainer import load_checkpoint
+from tests.cli.conftest import ROOT, run, small
+
+SLACK = 240  # seconds after which a run counts as hanging
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+# Adam divides by the root of a gradient's square: where that is near 0 the last bit decides.
+SAME = ("augment=none", "optimizer.eps=1e-2", "trainer.n_epochs=2", "trainer.epoch_len=4")
+
+
+def train(commands_h5: Path, run_dir: Path, *overrides: str, n: int = 1):
+    command = small(commands_h5, run_dir, *SAME, *overrides)
+    result = run(*(TORCHRUN if n == 2 else ()), *command, timeout=SLACK)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result
+
+
+def weights(run_dir: Path) -> torch.Tensor:
+    state = load_checkpoint(run_dir / "checkpoints/last.pt")["recognizer"]
+    return torch.cat([state[name].flatten().double() for name in sorted(state)])
+
+
+def values(run_dir: Path, name: str) -> list[float]:
+    return [event[name] for event in read_log(run_dir / "log.jsonl") if name in event]
+
+
+@pytest.fixture(scope="module")
+def alone(commands_h5, tmp_path_factory) -> Path:
+    run_dir = tmp_path_factory.mktemp("alone") / "run"
+    train(commands_h5, run_dir, "loader.batch_size=12")
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def together(commands_h5, tmp_path_factory) -> Path:
+    run_dir = tmp_path_factory.mktemp("together") / "run"
+    train(commands_h5, run_dir, "loader.batch_size=12", n=2)
+    return run_dir
+
+
+def test_two_processes_learn_what_one_learns_from_the_same_batches(alone, together):
+    """Weights and BatchNorm's running statistics alike, after eight steps of a dozen clips."""
+    torch.testing.assert_close(weights(together), weights(alone), rtol=1e-3, atol=1e-4)
+
+
+def test_losses_and_rates_are_those_of_all_processes_together(alone, together):
+    names = {name for event in read_log(alone / "log.jsonl") for name in event}
+    compared = [n for n in sorted(names) if n.endswith(("loss", "/per", "/grad_norm", "padding"))]
+    assert len(compared) >= 4
+    for name in set(compared) - {"train/padding"}:  # each process pads to its own longest
+        assert values(together, name) == pytest.approx(values(alone, name), rel=1e-2), name
+
+
+def test_only_the_first_process_writes(alone, together):
+    def files(folder: Path) -> set[str]:
+        found = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        return {re.sub(r"top_.*_step", "top_step", name) for name in found}
+
+    assert files(together) == files(alone)
+    for name in ("loss", "learning_rate"):
+        assert len(values(together, f"train/{name}")) == len(values(alone, f"train/{name}"))
+
+
+def test_a_process_without_a_share_of_the_batch_waits_for_nobody(commands_h5, tmp_path):
+    short = ("loader.batch_size=1", "trainer.epoch_len=3")
+    train(commands_h5, tmp_path / "one", *short)
+    train(commands_h5, tmp_path / "two", *short, n=2)
+    torch.testing.assert_close(
+        weights(tmp_path / "two"), weights(tmp_path / "one"), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_a_run_of_two_goes_on_as_two_as_if_never_stopped(commands_h5, tmp_path):
+    """Each process draws its own dropout, and goes on drawing where it was."""
+    options = ("model.dropout=0.2", "augment=specaugment_light", "schedule=constant")
+    train(commands_h5, tmp_path / "whole", *options, n=2)
+    parts = tmp_path / "parts"
+    train(commands_h5, parts, *options, "trainer.n_epochs=1", n=2)
+    train(commands_h5, parts, *options, f"resume={parts}", n=2)
+    assert torch.equal(weights(parts), weights(tmp_path / "whole"))
+
+
+def test_one_killed_process_ends_all_with_a_reason(commands_h5, tmp_path):
+    run_dir, errors = tmp_path / "run", tmp_path / "errors.txt"
+    command = small(commands_h5, run_dir, *SAME, "trainer.n_epochs=5000")
+    with errors.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, *TORCHRUN, *map(str, command)],
+            cwd=ROOT, stderr=stderr, stdout=stderr, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    log = run_dir / "log.jsonl"
+    while process.poll() is None and not (log.exists() and log.stat().st_size):
+        time.sleep(0.2)
+    found = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    )
+    second = found.stdout.split()[1]
+    os.kill(int(second), signal.SIGKILL)
+    assert process.wait(timeout=SLACK) != 0
+    assert re.search(r"rank +: 1 .*\n +exitcode +: -9", errors.read_text())

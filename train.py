@@ -1,8 +1,6 @@
 """Train a CTC recogniser: python train.py -cn=convnet (--help lists what can be chosen)."""
 
-import functools
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,40 +8,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from src.cli import hydra_entry
-from src.utils.errors import UserError
+from src.resolvers import log_file, run_folder
 
 logger = logging.getLogger("train")
 
 
-def run_folder(resume: str | None, run_dir: str) -> str:
-    """Where the run writes: into the folder it continues, else into a new one."""
-    # A run killed before its first save has a config, and may be resumed like any other.
-    if resume and not any(
-        Path(str(resume), name).is_file() for name in ("checkpoints/last.pt", "config.yaml")
-    ):
-        raise UserError(
-            f"resume={resume}: no checkpoints/last.pt in there. Name the folder of an earlier run "
-            "(ls -d saved/*/*), or leave resume out to start a new one."
-        )
-    return _agreed("run folder", resume or run_dir)
-
-
-def log_file(path: str) -> str:
-    """Where Hydra writes the run's log: of several processes only the first has one."""
-    return path if os.environ.get("RANK", "0") == "0" else os.devnull
-
-
-@functools.cache
-def _agreed(what: str, value: str) -> str:
-    """The first process's `value`: the clocks of the others may say another second."""
-    if "WORLD_SIZE" not in os.environ:
-        return value
-    from src.utils import parallel
-
-    parallel.start()
-    return parallel.from_first(value)
-
-
+# In a module of their own: a launcher that hands jobs to other machines must find them there.
 OmegaConf.register_new_resolver("run_folder", run_folder)
 OmegaConf.register_new_resolver("log_file", log_file)
 

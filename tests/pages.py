@@ -38,6 +38,8 @@ def commands() -> list[tuple[str, list[str]]]:
                 words = shlex.split(part, comments=True)
                 while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
                     words.pop(0)
+                if words[:1] == ["torchrun"]:  # starts several of what follows its own options
+                    words = ["python", *words[words.index("train.py") :]]
                 if words and "NAME" not in " ".join(words[:3]):
                     found.append((page.name, words))
     return found

@@ -13,7 +13,7 @@ FLOORS = [
     {"datasets", "logger"},
     {"pipeline", "trainer"},
     set(),  # serve
-    {"build", "cli"},
+    {"build", "cli", "resolvers"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Entry points that must start at once, and rooms of plain strings.

@@ -1,0 +1,36 @@
+"""What configs/base.yaml asks for by name: where a run writes."""
+
+import functools
+import os
+from pathlib import Path
+
+from src.utils.errors import UserError
+
+
+def run_folder(resume: str | None, run_dir: str) -> str:
+    """Where the run writes: into the folder it continues, else into a new one."""
+    # A run killed before its first save has a config, and may be resumed like any other.
+    if resume and not any(
+        Path(str(resume), name).is_file() for name in ("checkpoints/last.pt", "config.yaml")
+    ):
+        raise UserError(
+            f"resume={resume}: no checkpoints/last.pt in there. Name the folder of an earlier run "
+            "(ls -d saved/*/*), or leave resume out to start a new one."
+        )
+    return _agreed(resume or run_dir)
+
+
+def log_file(path: str) -> str:
+    """Where Hydra writes the run's log: of several processes only the first has one."""
+    return path if os.environ.get("RANK", "0") == "0" else os.devnull
+
+
+@functools.cache
+def _agreed(value: str) -> str:
+    """The first process's `value`: the clocks of the others may say another second."""
+    if "WORLD_SIZE" not in os.environ:
+        return value
+    from src.utils import parallel
+
+    parallel.start()
+    return parallel.from_first(value)

@@ -163,7 +163,8 @@ def rank(path: Path) -> tuple[bool, float, int]:
     """Sorts files of the top k, the best first: whether NaN, the value, the step."""
     value, step = path.stem.split("=")[-2:]
     number = float(value.removesuffix("_step"))
-    return math.isnan(number), number, int(step)  # NaN has no order of its own: last
+    # NaN has no order of its own: last. Of equals the newer has learnt more.
+    return math.isnan(number), number, -int(step)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -20,6 +20,7 @@ class Progress:
     data_epoch: int = 0  # finished passes over the training data
     next_batch: int = 0  # first unseen batch of this pass
     best: float | None = None  # best monitored value so far; lower is better
+    best_loss: float | None = None  # validation loss there, where finite
     best_step: int = 0
     stale_validations: int = 0  # validations since the best one
     validated_step: int = 0  # when held-out speech was last read to its end
@@ -69,13 +70,22 @@ class Progress:
         self.data_epoch += 1
         self.next_batch = 0
 
-    def judge(self, value: float) -> bool:
-        """Note a monitored value; True where it is the best so far, which NaN never is."""
-        is_best = not math.isnan(value) and (self.best is None or value < self.best)
+    def judge(self, value: float, loss: float = math.inf) -> bool:
+        """Note a monitored value; True where it is the best so far, which NaN never is.
+
+        Of equal values the lower loss is better: a young network may have a WER of 100 % for
+        many validations, and learn all the while.
+        """
+
+        def ranked(value: float | None, loss: float | None) -> tuple[float, float]:
+            return tuple(math.inf if x is None or math.isnan(x) else x for x in (value, loss))
+
+        is_best = not math.isnan(value) and ranked(value, loss) < ranked(self.best, self.best_loss)
         self.validated_step = self.step
         self.stale_validations = 0 if is_best else self.stale_validations + 1
         if is_best:
             self.best, self.best_step = value, self.step
+            self.best_loss = loss if math.isfinite(loss) else None
         return is_best
 
     def troubles(self) -> dict[str, int]:

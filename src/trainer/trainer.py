@@ -172,10 +172,10 @@ class Trainer:
         self.save()  # reading held-out speech may take long, and go wrong
         with self.stepper.averaged():
             name, value, metrics = self.validation.run(progress.step)
-        best_on_disk = progress.best, progress.best_step
-        is_best = progress.judge(value)
+        best_on_disk = progress.best, progress.best_loss, progress.best_step
+        is_best = progress.judge(value, metrics["loss"])
         if not self.save(Validated(name, value, is_best, metrics)):
-            progress.best, progress.best_step = best_on_disk
+            progress.best, progress.best_loss, progress.best_step = best_on_disk
         self.meter.reset()  # time spent validating is not training time
 
     def _save_is_due(self, saved_at_s: float) -> bool:

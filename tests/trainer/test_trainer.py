@@ -121,6 +121,13 @@ def test_a_value_that_is_no_number_is_never_the_best():
     assert progress.best == 0.4 and progress.stale_validations == 0
 
 
+def test_of_equal_rates_the_lower_loss_is_better():
+    progress = Progress()
+    judged = [progress.judge(1.0, loss) for loss in (2.9, 2.8, 2.85, 2.3)]
+    assert judged == [True, True, False, True]
+    assert progress.judge(0.9, 2.5) and not progress.judge(1.0, 0.1)
+
+
 def test_progress_survives_a_checkpoint():
     progress = Progress(step=5, data_epoch=1, next_batch=2, best=0.25, best_step=4)
     again = Progress.from_dict(progress.to_dict() | {"unknown": 1})

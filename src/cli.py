@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -93,6 +94,7 @@ def _overrides_last() -> None:
 
 def explain(error: BaseException) -> str | None:
     """One sentence for an error that its reader can mend; None for a bug of ours."""
+    import yaml
     from hydra.errors import HydraException, MissingConfigException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -109,8 +111,12 @@ def explain(error: BaseException) -> str | None:
         return _missing_file(error.missing_cfg_file, error.options)
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         return f"{error}; a group takes the name of one of its files, as model=lstm does."
+    if isinstance(error, yaml.YAMLError):
+        return _unread_file(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _config_error(error)
+    if _stumbled_in_hydra(error):
+        return _not_composed(error)
     return None
 
 
@@ -133,6 +139,42 @@ def _missing_file(name: str, options: list[str] | None) -> str:
         return f"{group}={choice}: no such choice{nearest(choice, known)}"
     known = [path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "base"]
     return f"-cn={choice}: no such config{nearest(choice, known)}"
+
+
+def _unread_file(error: Exception) -> str:
+    """Where a config file stops being YAML, and why."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        where, why = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}", error.problem
+    else:  # a character that no YAML file may hold
+        where = f"{getattr(error, 'name', 'a config')}, character {getattr(error, 'position', '?')}"
+        why = getattr(error, "reason", str(error))
+    return f"{where}: not YAML ({why}). Mend the line, or restore the file."
+
+
+def _stumbled_in_hydra(error: BaseException) -> bool:
+    """Whether Hydra itself, called by nobody but our entry point, raised an error."""
+    frames = traceback.walk_tb(error.__traceback__)
+    packages = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in frames]
+    return [name for name in packages if name in ("hydra", "src", "__main__")][-1:] == ["hydra"]
+
+
+def _not_composed(error: BaseException) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        files = ", ".join(str(path) for path in sorted(CONFIGS.rglob("*.yaml")) if _foreign(path))
+        return f"{files or 'A config file'}: not UTF-8 text ({error}). Save it as UTF-8."
+    return (
+        f"The config can't be composed ({type(error).__name__}: {str(error)[:200]}). A group takes "
+        "the name of one of its files, as model=lstm does, and defaults are a list of such names."
+    )
+
+
+def _foreign(path: Path) -> bool:
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _config_error(error: BaseException) -> str:

@@ -39,6 +39,8 @@ PLAIN_TYPES = {
     str: "text",
     NoneType: "null",
 }
+# What a constructor raises that met a value it can't use.
+_STUMBLES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError)
 
 
 def build(node: Mapping[str, Any], where: str, **parts: Any) -> Any:
@@ -66,7 +68,15 @@ def build(node: Mapping[str, Any], where: str, **parts: Any) -> Any:
         if key != "_target_"
     }
     check_keys(target, keys, set(parts), where)
-    return target(**keys, **parts)
+    try:
+        return target(**keys, **parts)
+    except UserError:
+        raise
+    except _STUMBLES as error:  # over a value whose kind no annotation tells, or whose size
+        raise UserError(
+            f"{where}: {node['_target_']} refuses its keys ({str(error)[:200]}). "
+            "HYDRA_FULL_ERROR=1 before the command shows where."
+        ) from error
 
 
 def find_target(name: str, where: str) -> Any:
@@ -103,6 +113,8 @@ def check_keys(target: Any, given: Mapping[str, Any], parts: set[str], where: st
         parts: names of arguments that come from elsewhere, never from a config.
         where: the config key of the node; "" for the config itself.
     """
+    if not isinstance(given, Mapping):
+        raise UserError(f"{where}={given}: expected keys of {target.__name__}.")
     parameters = inspect.signature(target).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = [name for name in parameters if name not in parts]
@@ -155,6 +167,16 @@ def plain(config: DictConfig) -> dict[str, Any]:
     except (MissingMandatoryValue, InterpolationToMissingValueError) as error:
         key = error.full_key
         raise UserError(f"{key}: was left out; give it a value with {key}=…") from error
+
+
+def subnode(config: Mapping[str, Any], name: str, needed: Sequence[str]) -> Mapping[str, Any]:
+    """The keys under `name`, of which `needed` are there; raises UserError where they are not."""
+    node = config[name]
+    if not isinstance(node, Mapping):
+        raise UserError(f"{name}={node}: expected keys, among them {', '.join(needed)}.")
+    if missing := [key for key in needed if key not in node]:
+        raise UserError(f"{name}: also needs {', '.join(missing)}.")
+    return node
 
 
 def check_top(config: Mapping[str, Any], known: Sequence[str], example: str) -> None:

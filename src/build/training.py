@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
-from src.build.targets import build, check_keys
+from src.build.targets import build, check_keys, subnode
 from src.datasets import Batches, cached, make_loader
 from src.loss import CTC
 from src.trainer import (
@@ -22,7 +22,6 @@ from src.trainer import (
 )
 from src.utils import parallel
 from src.utils.devices import pick_device
-from src.utils.errors import UserError
 
 KEYS = (  # at the top of a training config
     *("name", "run_dir", "resume", "init_from", "seed", "device", "deterministic"),
@@ -38,7 +37,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     """Everything a training run needs, from a resolved config."""
     check_keys(Settings, config["trainer"], set(), "trainer")
     settings = Settings(**config["trainer"])
-    device = pick_device(config["device"])
+    device = pick_device(str(config["device"]))
     text = build_text(config)
     recognizer = build_recognizer(config, text)
     train_loader, validation_loader = build_loaders(config, text, device, recognizer)
@@ -88,14 +87,15 @@ def build_loaders(
     config: Mapping[str, Any], text: Any, device: torch.device, recognizer
 ) -> Iterator:
     """Training loader (bucketed, shuffled, seekable), then validation loader (by length)."""
-    keys = dict(config["loader"])
+    keys = dict(subnode(config, "loader", ("cache", *READING, "batch_size", "max_batch_s")))
+    corpora = subnode(config, "dataset", ("train", "validation"))
     cache = keys.pop("cache")
     reading = {key: keys.pop(key) for key in READING}
     pinned = {"pin_memory": device.type == "cuda"}
     check_keys(Batches, keys, {"durations_s", "shuffle", "seed", "rank", "world"}, "loader")
     check_keys(make_loader, reading, BUILT, "loader")
     for part in ("train", "validation"):
-        dataset = build(config["dataset"][part], f"dataset.{part}", text=text)
+        dataset = build(corpora[part], f"dataset.{part}", text=text)
         check_sample_rate(dataset, recognizer)
         if cache is not None:
             dataset = _cached(dataset, str(cache))
@@ -138,12 +138,7 @@ def build_optimizer(config: Mapping[str, Any], recognizer) -> torch.optim.Optimi
     """
     node = config["optimizer"]
     groups = parameter_groups(recognizer, node.get("weight_decay", 0.0))
-    try:
-        return build(node, "optimizer", params=groups)
-    except UserError:
-        raise
-    except (ValueError, TypeError, RuntimeError) as error:  # PyTorch's own words on its keys
-        raise UserError(f"optimizer: {node['_target_']} refuses its keys ({error}).") from error
+    return build(node, "optimizer", params=groups)
 
 
 def describe(config: Mapping[str, Any], text: Any) -> dict[str, Any]:

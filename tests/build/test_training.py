@@ -81,6 +81,11 @@ WRONG = {
     "augment.max_time_fraction=5": "max_time_fraction=5",
     "schedule.rise_share=2": r"rise_share=2",
     "device=tpu": "device=tpu: unknown",
+    "device=false": "device=False: unknown",
+    "~loader.prefetch": r"loader: also needs prefetch",
+    "loader=null": r"loader=None: expected keys, among them cache, n_workers",
+    "~dataset.train": r"dataset: also needs train",
+    "text.words=inf": r"text: src\.text\.Phonemes refuses its keys \('float' object is not iter",
 }
 
 

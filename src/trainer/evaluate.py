@@ -23,7 +23,7 @@ class Evaluation:
     example: tuple[Batch, Emissions] | None  # first batch, for pictures and audio
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: see Transcriber.emissions
 def evaluate(
     recognizer: Recognizer,
     read: Callable[[Emissions, Batch], list[Prediction]],

@@ -37,7 +37,7 @@ def show_examples(
     log.audio(step, "validation/audio", to_float(waveform).numpy(), recognizer.sample_rate)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def draw_prediction(
     prediction: Prediction, batch: Batch, emissions: Emissions, recognizer: Recognizer
 ) -> np.ndarray:

@@ -50,11 +50,10 @@ def deaths_noticed(
         DiedError: a worker died.
         UserError: there is no shared memory left.
     """
-    hung = threading.Event()
-    timer = threading.Timer(timeout_s or 0, _kill, [workers, hung])
-    timer.daemon = True
+    hung, over = threading.Event(), threading.Event()
     if timeout_s is not None:
-        timer.start()
+        watch = (workers, timeout_s, hung, over)
+        threading.Thread(target=_kill_late, args=watch, daemon=True).start()
     try:
         with _noticed_at_once(workers):
             yield
@@ -70,7 +69,7 @@ def deaths_noticed(
             raise
         raise DiedError(*_explain(dead.exitcode)) from error
     finally:
-        timer.cancel()
+        over.set()
 
 
 @contextlib.contextmanager
@@ -84,11 +83,13 @@ def _noticed_at_once(workers: Callable[[], Sequence[BaseProcess]]) -> Iterator[N
         yield  # no place for signal handlers: it is noticed within 5 s
         return
 
+    before = signal.getsignal(signal.SIGCHLD)
+
     def look(*_: object) -> None:
         if any(not worker.is_alive() for worker in workers()):
+            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)  # once is enough
             raise ChildProcessError("a worker is dead")
 
-    before = signal.getsignal(signal.SIGCHLD)
     try:
         signal.signal(signal.SIGCHLD, look)
         look()
@@ -97,10 +98,20 @@ def _noticed_at_once(workers: Callable[[], Sequence[BaseProcess]]) -> Iterator[N
         signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
-def _kill(workers: Callable[[], Sequence[BaseProcess]], hung: threading.Event) -> None:
+def _kill_late(
+    workers: Callable[[], Sequence[BaseProcess]],
+    timeout_s: float,
+    hung: threading.Event,
+    over: threading.Event,
+) -> None:
+    """Kill the workers unless it is over within `timeout_s` seconds; those that start later too."""
+    if over.wait(timeout_s):
+        return
     hung.set()
-    for worker in workers():
-        worker.kill()
+    while not over.is_set():
+        for worker in workers():
+            worker.kill()
+        over.wait(GRACE_S / 2)
 
 
 def _dead(workers: Sequence[BaseProcess]) -> BaseProcess | None:

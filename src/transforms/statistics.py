@@ -66,7 +66,7 @@ def read_statistics(path: str | Path) -> tuple[list[float], list[float]]:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: could not be read ({error.strerror or error}).") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, "is not JSON") from error
     if not isinstance(content, dict) or not {"mean", "std"} <= content.keys():
         raise _damaged(path, 'lacks "mean" or "std"')
@@ -82,8 +82,15 @@ def _numbers(values: object) -> bool:
     return (
         isinstance(values, list)
         and len(values) > 0
-        and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+        and all(type(v) in (int, float) and _is_finite(v) for v in values)
     )
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return False
 
 
 def _damaged(path: str | Path, how: str) -> UserError:

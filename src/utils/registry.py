@@ -72,7 +72,8 @@ def _load(path: Path) -> Any:
             f"{path}: the registry can't be read ({error.strerror or error}); name another one "
             "with --registry FILE."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # Beyond YAML's own errors: dates such as 2026-99-99, keys that are lists, a thousand brackets.
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not a YAML file ({error}); mend or restore it.") from error
 
 

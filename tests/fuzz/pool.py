@@ -7,6 +7,7 @@ is to blame, and its files are kept.
 import contextlib
 import faulthandler
 import gc
+import io
 import multiprocessing
 import os
 import resource
@@ -93,7 +94,8 @@ def fuzz(
     for kind in kinds:
         originals = scratch / f"{kind.name}-originals"
         originals.mkdir(parents=True)
-        kind.prepare(originals)
+        with contextlib.redirect_stdout(io.StringIO()):
+            kind.prepare(originals)
     tasks = iter([(kind, index) for kind in kinds for index in range(first, first + n)])
     report = Report()
     workers = [_Worker(scratch / f"worker-{i}.log", seed, scratch) for i in range(jobs)]

@@ -12,14 +12,14 @@ from tests.fuzz.kinds import KINDS
 from tests.fuzz.mutations import damaged, scribbled
 from tests.fuzz.pool import Wrong, fuzz
 
-# Where one input takes a process of its own or a config to compose; 60 of any other kind.
+# Where one input takes a process of its own or a config to compose; 40 of any other kind.
 SLOW = {"csr-hdf5": 12, "overrides": 15, "config-files": 15, "checkpoint": 30}
 
 
 @pytest.mark.parametrize("slow", [False, True], ids=["quick", "slow"])
 def test_damaged_input_is_refused_or_read_rightly(tmp_path, slow):
-    for n in {SLOW.get(kind.name, 60) for kind in KINDS if (kind.name in SLOW) == slow}:
-        kinds = [kind for kind in KINDS if SLOW.get(kind.name, 60) == n]
+    for n in {SLOW.get(kind.name, 40) for kind in KINDS if (kind.name in SLOW) == slow}:
+        kinds = [kind for kind in KINDS if SLOW.get(kind.name, 40) == n]
         report = fuzz(kinds, n, seed=2, scratch=tmp_path / str(n))
         assert report.findings == []
         assert sum(report.counts.values()) == n * len(kinds)

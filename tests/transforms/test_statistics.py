@@ -52,6 +52,8 @@ def test_statistics_of_nothing_are_not_written(tmp_path):
     ("content", "message"),
     [
         ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        (f'{{"mean": [{"9" * 400}], "std": [1]}}', "not two equally long lists of finite numbers"),
         ("[1, 2]", 'lacks "mean" or "std"'),
         ('{"mean": [0]}', 'lacks "mean" or "std"'),
         ('{"mean": [0, 1], "std": [1]}', "not two equally long lists of finite numbers"),

@@ -103,6 +103,8 @@ def test_a_name_that_could_leave_its_folder_is_refused(write, name):
         ("models: {", "not a YAML file"),
         ("{a: 1}: 1", "not a YAML file .*unhashable"),
         ("!!python/object/apply:os.getcwd []", "not a YAML file"),
+        ("default: 2026-99-99", "not a YAML file"),
+        ("default: " + "[" * 3000, "not a YAML file"),
         ("just a word", "default, models missing"),
     ],
 )

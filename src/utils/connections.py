@@ -34,7 +34,7 @@ def check_url(url: str) -> None:
         parts = urlsplit(url)
     except ValueError:  # such as an IPv6 address without its closing bracket
         parts = urlsplit("")
-    local = parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost")
+    local = parts.scheme == "file" and parts.path[:1] == "/" and parts.netloc in ("", "localhost")
     remote = parts.scheme in ("https", "http") and parts.netloc
     if not (local or remote):
         raise UserError(

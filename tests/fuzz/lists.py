@@ -53,7 +53,7 @@ class Registry:
             expect(len(model.sha256) == 64 and type(model.size) is int, f"{model}")
             expect(all(isinstance(url, str) for url in model.urls), f"{model.urls}")
             for url in model.urls:
-                expect(url.startswith(("https://", "http://", "file://")), url)
+                expect(url.startswith(("https://", "http://", "file:/")), url)
 
 
 class Statistics:

@@ -173,3 +173,13 @@ def test_a_run_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "run").write_text("in the way")
     with pytest.raises(UserError, match=r"log\.jsonl: could not be written"):
         JSONL(tmp_path / "run")
+
+
+def test_a_line_of_a_thousand_brackets_is_skipped_like_any_other_damage(tmp_path, caplog):
+    (tmp_path / "log.jsonl").write_text("[" * 100_000 + "\n")
+    log = JSONL(tmp_path)
+    log.rewind(0)
+    log.scalars(1, {"train/loss": 1.0})
+    log.close()
+    assert [event["step"] for event in events(tmp_path)] == [1]
+    assert "skipped 1 lines that are not whole events" in caplog.text

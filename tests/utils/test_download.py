@@ -133,6 +133,7 @@ def test_a_local_file_that_is_absent_is_named(get, tmp_path):
         "https://",
         "https://[::1",
         "file://elsewhere/model",
+        "file:model.pt",
         "data:text/plain,hello",
     ],
 )

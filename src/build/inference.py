@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
 from src.build.targets import build, check_keys, check_top
-from src.datasets import AudioFiles, Batches, make_loader
+from src.datasets import AudioFiles, Batches, Loader, make_loader
 from src.pipeline import Transcriber
 from src.trainer import load_checkpoint, load_weights
 from src.utils.devices import PRECISIONS, pick_device
@@ -30,7 +30,7 @@ class Inference:
 
     transcriber: Transcriber
     dataset: Dataset
-    loader: DataLoader
+    loader: Loader
     unreadable: dict[str, str]  # id → reason; the loader adds to it while it reads
     name: str  # of the predictions' folder
     n_decoders: int  # processes that decode beside the model
@@ -98,7 +98,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
 
 def build_loader(
     dataset: Dataset, config: Mapping[str, Any], unreadable: dict[str, str], pin_memory: bool
-) -> DataLoader:
+) -> Loader:
     """Longest utterances first; what can't be read is noted in `unreadable` and left out."""
     ours = {"left_out": unreadable, "pin_memory": pin_memory}
     keys = dict(config)

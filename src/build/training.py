@@ -56,7 +56,6 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         precision=settings.precision,
         seed=config["seed"],
         ema_decay=settings.ema_decay,
-        compiled=settings.compile,
     )
     if parallel.rank():  # the weights are alike, the dropout is not
         torch.manual_seed(config["seed"] + parallel.rank())
@@ -98,7 +97,8 @@ def build_loaders(
         dataset = build(corpora[part], f"dataset.{part}", text=text)
         check_sample_rate(dataset, recognizer)
         if cache is not None:
-            dataset = _cached(dataset, str(cache))
+            policy = {key: reading[key] for key in ("timeout_s", "unreadable", "max_unreadable")}
+            dataset = cached(dataset, str(cache), **policy)  # of several processes one makes it
         if part == "train":
             batches = Batches(
                 dataset.durations_s, seed=config["seed"], shuffle=True, **keys, **processes()
@@ -106,14 +106,6 @@ def build_loaders(
         else:
             batches = _in_order(dataset.durations_s, keys["batch_size"], keys["max_batch_s"])
         yield make_loader(dataset, batches, **reading, **pinned)
-
-
-def _cached(dataset, folder: str):
-    """The dataset with its audio decoded already; the first process makes the cache for all."""
-    if parallel.is_first():
-        dataset = cached(dataset, folder)
-    parallel.count(1)  # the others wait here
-    return dataset if parallel.is_first() else cached(dataset, folder)
 
 
 def _in_order(durations_s: np.ndarray, batch_size: int, max_batch_s: float | None) -> Batches:

@@ -24,7 +24,6 @@ class Settings:
         max_grad_norm: gradients are scaled down to this L2 norm.
         ema_decay: of the moving average of the weights, which is then what is validated, saved
             for inference and kept as best; None = none.
-        compile: let torch.compile fuse the model's kernels.
         precision: "float32", "bf16" or "fp16" (with loss scaling).
         non_finite: "skip" a step whose loss or gradient is not finite, or "stop" the run.
         max_skipped_in_a_row: failed steps in a row that end the run whatever the policy.
@@ -46,7 +45,6 @@ class Settings:
     log_every: int
     max_grad_norm: float
     ema_decay: float | None
-    compile: bool
     precision: str
     non_finite: str
     max_skipped_in_a_row: int

@@ -37,7 +37,6 @@ class Stepper:
         precision: "float32", "bf16" or "fp16" (with loss scaling).
         seed: of the augmentation, which depends on (seed, step, process) only.
         ema_decay: of a moving average of the recogniser's weights; None = no average.
-        compiled: let `torch.compile` fuse the model's kernels.
     """
 
     def __init__(
@@ -51,7 +50,6 @@ class Stepper:
         precision: str,
         seed: int,
         ema_decay: float | None = None,
-        compiled: bool = False,
     ) -> None:
         self.recognizer = recognizer
         self.augment = augment
@@ -63,7 +61,7 @@ class Stepper:
         self.moving_average = MovingAverage(recognizer, ema_decay) if ema_decay else None
         self.device = next(recognizer.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
-        model = torch.compile(recognizer.model, dynamic=True) if compiled else recognizer.model
+        model = recognizer.model
         # Without device_ids the lengths stay on the CPU, where the model wants them.
         self.model = DistributedDataParallel(model) if parallel.n_processes() > 1 else model
 

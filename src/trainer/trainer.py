@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import DataLoader
-
 from src.batch import Batch
+from src.datasets import Loader
 from src.trainer.checkpoint_folder import Checkpoints, Validated
 from src.trainer.failures import tell_failure
 from src.trainer.interrupts import Interrupts
@@ -49,7 +48,7 @@ class Trainer:
         *,
         stepper: Stepper,
         schedule: Callable[[int, int], float],
-        train_loader: DataLoader,
+        train_loader: Loader,
         validation: Validation,
         log,
         run_dir: Path,

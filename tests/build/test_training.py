@@ -13,6 +13,7 @@ from src.logger import Several
 from src.utils.errors import UserError
 from tests.build.configs import tiny
 from tests.datasets.commands import pack_corpus
+from tests.datasets.tiny_corpus import write_chapter
 
 CPU = torch.device("cpu")
 
@@ -50,6 +51,31 @@ def test_the_cap_on_seconds_holds_for_held_out_speech_too(corpus):
         for rows in loader.batch_sampler:
             assert len(rows) * seconds[rows].max() <= 2.0
     assert np.isclose(validation.batch_sampler.durations_s.max(), 1.0)
+
+
+def test_a_cache_changes_no_batch_and_needs_no_recording_any_more(tmp_path):
+    spoken = {"ONE": 0.5, "TWO": 0.8, "THREE": 0.6}
+    for part, speaker in (("train-clean-100", "7"), ("dev-clean", "9")):
+        write_chapter(tmp_path / "LibriSpeech" / part, speaker, spoken)
+    root = f"dataset.root={tmp_path / 'LibriSpeech'}"
+    held_out = ("dataset.validation.parts=[dev-clean]", "dataset.validation.speakers=all")
+    config = tiny(
+        "dataset=librispeech", root, f"dataset.index_dir={tmp_path}", *held_out,
+        "dataset.train.speakers=all", "text=characters", "transform=logmel80",
+        f"loader.cache={tmp_path / 'pcm'}",
+    )  # fmt: skip
+    plain = config | {"loader": config["loader"] | {"cache": None}}
+    direct = [list(loader) for loader in loaders_of(plain)]
+    loaders = loaders_of(config)
+    for path in (tmp_path / "LibriSpeech").rglob("*.flac"):
+        path.unlink()
+    for loader, expected in zip(loaders, direct, strict=True):
+        found = list(loader)
+        assert [batch.ids for batch in found] == [batch.ids for batch in expected]
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours.waveforms.dtype == torch.int16 and len(ours.ids) == 3
+            assert torch.equal(ours.waveforms, theirs.waveforms)
+            assert torch.equal(ours.tokens, theirs.tokens)
 
 
 def test_held_out_speech_longer_than_the_cap_is_read_all_the_same(corpus):

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,12 +18,14 @@ from tqdm import tqdm
 from src.batch import Batch
 from src.datasets.batches import Batches
 from src.datasets.loader import make_loader
+from src.datasets.mapped import write_arrays
 from src.utils.errors import UserError
-from src.utils.files import sync_folder, write_json
+from src.utils.files import sync_folder
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
+INDEX = "index.arrays"
 SAMPLE = np.dtype("<i2")
 BATCH = 32  # utterances
 KEPT_EVERY = 50  # batches; a killed run loses no more than these
@@ -90,7 +93,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _fill(dataset, partial: Path, stamp: str, reading: dict[str, Any]) -> None:
     """Decode what is not in `partial` yet."""
-    lengths, left_out, n_batches = _done_before(partial, stamp)
+    lengths, checksums, left_out, n_batches = _done_before(partial, stamp)
     _check_room(dataset, partial, n_done=sum(lengths))
     batches = Batches(dataset.durations_s, BATCH, shuffle=False)
     batches.set_position(0, n_batches)
@@ -104,34 +107,35 @@ def _fill(dataset, partial: Path, stamp: str, reading: dict[str, Any]) -> None:
             rows = range(number * BATCH, min((number + 1) * BATCH, len(dataset)))
             found = _append(batch, [str(dataset.ids[row]) for row in rows], samples)
             reasons = {n: r for n, r in loader.unreadable.reasons.items() if n in found}
-            lines.append(json.dumps([list(found.values()), reasons]))
-            lengths += found.values()
+            sizes, sums = zip(*found.values(), strict=True)
+            lines.append(json.dumps([sizes, sums, reasons]))
+            lengths += sizes
+            checksums += sums
             left_out |= reasons
             bar.update(len(found))
             if len(lines) == KEPT_EVERY:
                 _keep(samples, done, lines)
         _keep(samples, done, lines)
-    np.save(partial / "offsets.npy", np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
-    write_json(
-        partial / "about.json",
-        {
-            "format": FORMAT,
-            "stamp": stamp,
-            "sample_rate": dataset.sample_rate,
-            "unreadable": left_out,
-        },
+    about = {"format": FORMAT, "stamp": stamp, "sample_rate": dataset.sample_rate}
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    write_arrays(
+        partial / INDEX,
+        about | {"unreadable": left_out},
+        {"offsets": offsets, "checksums": np.array(checksums, np.uint32)},
     )
 
 
-def _append(batch: Batch, ids: list[str], samples: IO[bytes]) -> dict[str, int]:
-    """Write the waveforms of a batch; samples of each utterance asked for, 0 where unreadable."""
-    lengths = dict.fromkeys(ids, 0)
+def _append(batch: Batch, ids: list[str], samples: IO[bytes]) -> dict[str, tuple[int, int]]:
+    """Write the waveforms of a batch; samples and CRC-32 of each utterance asked for, 0 where
+    unreadable."""
+    found = dict.fromkeys(ids, (0, 0))
     for name, waveform, length in zip(
         batch.ids, batch.waveforms, batch.waveform_lengths, strict=True
     ):
-        lengths[name] = int(length)
-        samples.write(waveform[:length].numpy().astype(SAMPLE, copy=False))
-    return lengths
+        written = waveform[:length].numpy().astype(SAMPLE, copy=False)
+        samples.write(written)
+        found[name] = (len(written), zlib.crc32(written))
+    return found
 
 
 def _keep(samples: IO[bytes], done: IO[str], lines: list[str]) -> None:
@@ -144,16 +148,17 @@ def _keep(samples: IO[bytes], done: IO[str], lines: list[str]) -> None:
 
 
 def _journal(partial: Path) -> Path:
-    """A line a batch: samples of each utterance, and reasons of those left out."""
+    """A line a batch: samples and checksum of each utterance, and reasons of those left out."""
     return partial / "done.jsonl"
 
 
-def _done_before(partial: Path, stamp: str) -> tuple[list[int], dict[str, str], int]:
-    """Lengths and reasons that an earlier run has noted, and its number of batches.
+def _done_before(partial: Path, stamp: str) -> tuple[list[int], list[int], dict[str, str], int]:
+    """Lengths, checksums and reasons that an earlier run has noted, and its number of batches.
 
     What is not of this stamp is emptied.
     """
     lengths: list[int] = []
+    checksums: list[int] = []
     left_out: dict[str, str] = {}
     n_batches = 0
     stamp_file = partial / "stamp"
@@ -167,15 +172,16 @@ def _done_before(partial: Path, stamp: str) -> tuple[list[int], dict[str, str], 
     for line in _journal(partial).read_text().splitlines(keepends=True):
         if not line.endswith("\n"):
             break  # the run was killed while it wrote this
-        found, reasons = json.loads(line)
-        lengths += found
+        sizes, sums, reasons = json.loads(line)
+        lengths += sizes
+        checksums += sums
         left_out |= reasons
         n_batches += 1
         whole.append(line)
     _journal(partial).write_text("".join(whole))
     if n_batches:
         logger.info("%s: going on after %s utterances.", partial, f"{len(lengths):,}")
-    return lengths, left_out, n_batches
+    return lengths, checksums, left_out, n_batches
 
 
 def _check_room(dataset, partial: Path, n_done: int) -> None:

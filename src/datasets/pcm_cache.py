@@ -3,13 +3,14 @@
 A cache is a folder `FOLDER/NAME/`:
 
     samples.pcm   int16, little-endian, all utterances one after another
-    offsets.npy   (n + 1,) int64, the sample at which each begins and the last one ends
-    about.json    what it was made from, and who is left out and why
+    index.arrays  offsets (n + 1,) int64, the sample at which each begins and the last one ends;
+                  checksums (n,) uint32, CRC-32 of the samples of each; what it was made from;
+                  who is left out and why
 """
 
-import json
 import logging
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from torch.utils.data import Dataset
 
 from src.batch import Utterance
 from src.datasets.clips import HDF5Clips
+from src.datasets.mapped import MappedArrays
 from src.datasets.packed import PickedStrings
-from src.datasets.pcm_builder import FORMAT, SAMPLE, build, identify
+from src.datasets.pcm_builder import FORMAT, INDEX, SAMPLE, build, identify
 from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -93,17 +95,24 @@ class PCMCache(Dataset[Utterance]):
         path: the cache's folder.
         offsets: (n + 1,) int64, of all utterances of the dataset, in samples; an utterance without
             samples is one that could not be read.
+        checksums: (n,) uint32, CRC-32 of the samples of each.
         left_out: id → reason of those.
     """
 
     def __init__(
-        self, dataset: Recordings, path: Path, offsets: np.ndarray, left_out: dict[str, str]
+        self,
+        dataset: Recordings,
+        path: Path,
+        offsets: np.ndarray,
+        checksums: np.ndarray,
+        left_out: dict[str, str],
     ) -> None:
         self.sample_rate = dataset.sample_rate
         self.unreadable = {**dataset.unreadable, **left_out}
         self._dataset = dataset
         self._rows = np.flatnonzero(np.diff(offsets))
         self._offsets = offsets
+        self._checksums = checksums
         self._path = path / "samples.pcm"
         self._file: int | None = None
 
@@ -125,9 +134,16 @@ class PCMCache(Dataset[Utterance]):
         return self._dataset.describe(int(self._rows[index]))
 
     def __getitem__(self, index: int) -> Utterance:
-        """Raises UserError where the file has been shortened or its disk fails."""
-        begin, end = self._offsets[self._rows[index] :][:2].tolist()
-        return replace(self.describe(index), waveform=self._samples(begin, end))
+        """Raises UserError where the file has been shortened or altered, or its disk fails."""
+        row = self._rows[index]
+        begin, end = self._offsets[row : row + 2].tolist()
+        samples = self._samples(begin, end)
+        if zlib.crc32(samples) != self._checksums[row]:  # half a millisecond for 15 s of speech
+            raise UserError(
+                f"{self._path}: the samples of {self.ids[index]} do not match their checksum. "
+                "Delete its folder, and it is made again; if that happens twice, mind the disk."
+            )
+        return replace(self.describe(index), waveform=samples.astype(np.int16, copy=False))
 
     def _samples(self, begin: int, end: int) -> np.ndarray:
         # Read, not mapped: a mapped file that shrinks or whose disk fails kills the process. The
@@ -141,7 +157,7 @@ class PCMCache(Dataset[Utterance]):
                 f"{self._path}: ends too early; something has shortened it. Delete its folder, "
                 "and it is made again."
             )
-        return samples.astype(np.int16, copy=False)
+        return samples
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None}
@@ -154,13 +170,14 @@ class PCMCache(Dataset[Utterance]):
 def _open(dataset: Recordings, path: Path, stamp: str) -> PCMCache | None:
     """The cache at `path` if it is whole and of this stamp."""
     try:
-        about = json.loads((path / "about.json").read_bytes())
-        offsets = np.load(path / "offsets.npy")
+        arrays = MappedArrays(path / INDEX)
+        about = arrays.info
+        # Copied: a mapped file that shrinks kills the process.
+        offsets, checksums = arrays["offsets"].copy(), arrays["checksums"].copy()
         n_bytes = (path / "samples.pcm").stat().st_size
         fits = (about["format"], about["stamp"]) == (FORMAT, stamp)
-        left_out = dict(about["unreadable"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError):
         return None
     if not fits or offsets.shape != (len(dataset) + 1,) or offsets[-1] * SAMPLE.itemsize != n_bytes:
         return None
-    return PCMCache(dataset, path, offsets, left_out)
+    return PCMCache(dataset, path, offsets, checksums, about["unreadable"])

@@ -46,7 +46,7 @@ def pack(corpus: Path, **keys):
 
 
 def whole_caches(corpus: Path) -> list[Path]:
-    return sorted(path.parent for path in (corpus.parent / "cache").glob("[!.]*/about.json"))
+    return sorted(path.parent for path in (corpus.parent / "cache").glob("[!.]*/index.arrays"))
 
 
 def test_cached_utterances_are_bit_for_bit_those_of_the_files(corpus):
@@ -99,7 +99,7 @@ def test_other_utterances_have_a_cache_of_their_own(corpus):
     assert len(few) == 5 and len(whole_caches(corpus)) == 2
 
 
-@pytest.mark.parametrize("name", ["samples.pcm", "offsets.npy", "about.json"])
+@pytest.mark.parametrize("name", ["samples.pcm", "index.arrays"])
 def test_a_cache_that_was_cut_short_is_made_again(corpus, name):
     expected = pack(corpus)[9].waveform
     [path] = whole_caches(corpus)
@@ -116,6 +116,19 @@ def test_a_cache_that_shrinks_while_it_is_read_is_told(corpus):
     copy = pickle.loads(pickle.dumps(packed))
     with pytest.raises(UserError, match="ends too early"):
         copy[69]
+
+
+def test_samples_that_were_altered_are_told(corpus):
+    packed = pack(corpus)
+    [path] = whole_caches(corpus)
+    with (path / "samples.pcm").open("r+b") as file:
+        file.seek(101)
+        file.write(b"\x55")
+    with pytest.raises(
+        UserError, match=r"samples\.pcm: the samples of 00 do not match their check"
+    ):
+        packed[0]
+    assert len(packed[1].waveform)  # the others are as they were
 
 
 def test_what_can_t_be_read_is_left_out_and_named(corpus, caplog):

@@ -4,11 +4,12 @@ Text carries no checksum: other letters of a transcript can't be told. The index
 gives is what a new scan would give.
 """
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 
-from src.datasets import AudioFiles, LibriSpeech
+from src.datasets import AudioFiles, LibriSpeech, cached
 from src.datasets.commands_folder import SPLITS, scan_folder
 from src.text import Characters
 from tests.datasets.commands import write_corpus
@@ -63,13 +64,7 @@ class Index:
         np.save(originals / "truth.npy", _rows(dataset))
 
     def mutate(self, originals: Path, case: Path, random: np.random.Generator) -> None:
-        paths = sorted(path for path in (originals / "index").rglob("*") if path.is_file())
-        contents = [path.read_bytes() for path in paths]
-        chosen = random.integers(len(paths))
-        for i, (path, content) in enumerate(zip(paths, contents, strict=True)):
-            copy = case / path.relative_to(originals)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(damaged(content, random, contents)[0] if i == chosen else content)
+        _damaged_copy(originals / "index", case / "index", random)
 
     def check(self, originals: Path, case: Path) -> None:
         dataset = LibriSpeech(originals, "part", Characters(), index_dir=case / "index")
@@ -124,7 +119,38 @@ class Notes:
         expect(dataset[0].transcript == text, "another transcript")
 
 
-KINDS = [Transcripts(), Index(), SplitLists(), Notes()]
+class Cache:
+    """The packed cache of decoded samples."""
+
+    name = "cache"
+
+    def prepare(self, originals: Path) -> None:
+        write_chapter(originals / "part", "7", dict.fromkeys(SAID, 0.1), suffix=".wav")
+        dataset = cached(LibriSpeech(originals, "part", None), originals / "cache", n_workers=0)
+        np.save(originals / "truth.npy", _rows(dataset))
+
+    def mutate(self, originals: Path, case: Path, random: np.random.Generator) -> None:
+        _damaged_copy(originals / "cache", case / "cache", random)
+
+    def check(self, originals: Path, case: Path) -> None:
+        dataset = LibriSpeech(originals, "part", None)
+        rows = _rows(cached(dataset, case / "cache", n_workers=0))
+        truth = np.load(originals / "truth.npy")
+        expect(np.array_equal(rows, truth), f"other rows: {rows} instead of {truth}")
+
+
+KINDS = [Transcripts(), Index(), SplitLists(), Notes(), Cache()]
+
+
+def _damaged_copy(folder: Path, target: Path, random: np.random.Generator) -> None:
+    """All files of a folder, one of them damaged."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    contents = [path.read_bytes() for path in paths]
+    chosen = random.integers(len(paths))
+    for i, (path, content) in enumerate(zip(paths, contents, strict=True)):
+        copy = target / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(damaged(content, random, contents)[0] if i == chosen else content)
 
 
 def _rows(dataset: LibriSpeech) -> np.ndarray:
@@ -132,7 +158,8 @@ def _rows(dataset: LibriSpeech) -> np.ndarray:
     utterances = [dataset[row] for row in range(len(dataset))]
     return np.array(
         [
-            f"{u.id} {u.transcript} {u.target} {u.tokens} {u.speaker} {seconds:.6f}"
+            f"{u.id} {u.transcript} {u.target} {u.tokens} {u.speaker} {seconds:.6f} "
+            f"{len(u.waveform)} {zlib.crc32(u.waveform.tobytes())}"
             for u, seconds in zip(utterances, dataset.durations_s.tolist(), strict=True)
         ]
     )

@@ -137,6 +137,19 @@ def test_no_flipped_bit_goes_unnoticed_where_it_changes_anything(tmp_path):
     assert n_refused > 100
 
 
+def test_a_tensor_marked_as_a_folder_is_refused(tmp_path):
+    save_checkpoint(tmp_path / "a.pt", state())
+    content = bytearray((tmp_path / "a.pt").read_bytes())
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        tensor = next(info for info in archive.infolist() if info.filename.endswith("data/0"))
+    entry = content.rindex(tensor.filename.encode()) - 46  # in the archive's directory
+    assert content[entry : entry + 4] == b"PK\1\2"
+    content[entry + 38] |= 0x10  # external attributes
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(UserError, match=r"data/0 is not as it was written"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
 def test_another_programs_file_is_told_from_a_checkpoint(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "theirs.pt")
     with pytest.raises(UserError, match="not a checkpoint of this project"):

@@ -6,7 +6,6 @@ is to blame, and its files are kept.
 
 import contextlib
 import faulthandler
-import gc
 import io
 import multiprocessing
 import os
@@ -81,7 +80,14 @@ class Report:
 
 
 def fuzz(
-    kinds: list[Kind], n: int, seed: int, scratch: Path, *, jobs: int = 1, first: int = 0
+    kinds: list[Kind],
+    n: int,
+    seed: int,
+    scratch: Path,
+    *,
+    jobs: int = 1,
+    first: int = 0,
+    silence_s: float = SILENCE_S,
 ) -> Report:
     """Try inputs `first` … `first` + n − 1 of each kind.
 
@@ -90,6 +96,7 @@ def fuzz(
         scratch: folder for originals and, while they are tried, inputs; those that are not fine
             stay in there, under KIND-NUMBER.
         jobs: processes.
+        silence_s: how long a worker may take for an input, in seconds.
     """
     for kind in kinds:
         originals = scratch / f"{kind.name}-originals"
@@ -98,7 +105,7 @@ def fuzz(
             kind.prepare(originals)
     tasks = iter([(kind, index) for kind in kinds for index in range(first, first + n)])
     report = Report()
-    workers = [_Worker(scratch / f"worker-{i}.log", seed, scratch) for i in range(jobs)]
+    workers = [_Worker(i, seed, scratch, silence_s) for i in range(jobs)]
     busy = [worker for worker in workers if worker.take(next(tasks, None))]
     while busy:
         wait([end for worker in busy for end in worker.ends], timeout=5.0)
@@ -116,8 +123,9 @@ def fuzz(
 class _Worker:
     """A process and the input it is trying; replaced when it dies or hangs."""
 
-    def __init__(self, log: Path, seed: int, scratch: Path) -> None:
-        self._log, self._seed, self._scratch = log, seed, scratch
+    def __init__(self, number: int, seed: int, scratch: Path, silence_s: float) -> None:
+        self._log = scratch / f"worker-{number}.log"
+        self._seed, self._scratch, self._silence_s = seed, scratch, silence_s
         self._start()
 
     def _start(self) -> None:
@@ -130,6 +138,7 @@ class _Worker:
         self._process = context.Process(target=_work, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
+        self._pipe.recv()  # it is ready: importing everything is no silence
 
     @property
     def ends(self) -> list:
@@ -148,7 +157,7 @@ class _Worker:
         with contextlib.suppress(EOFError, ConnectionError):
             if self._pipe.poll():
                 return Finding(kind.name, index, *self._pipe.recv())
-        hangs = time.monotonic() - self._since > SILENCE_S
+        hangs = time.monotonic() - self._since > self._silence_s
         if self._process.is_alive() and not hangs:
             return None
         self._process.kill()
@@ -177,6 +186,7 @@ def _work(pipe: Connection, log: Path, seed: int, scratch: Path) -> None:
         faulthandler.enable(file)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        pipe.send("ready")
         while task := pipe.recv():
             os.ftruncate(file.fileno(), 0)
             pipe.send(_tried(*task, seed, scratch))
@@ -200,8 +210,6 @@ def _tried(kind: Kind, index: int, seed: int, scratch: Path) -> tuple[str, str]:
         outcome, detail = "traceback", traceback.format_exc()[-3000:]
     if outcome in FINE:
         shutil.rmtree(case)
-    if index % 50 == 0:
-        gc.collect()
     return outcome, detail
 
 

@@ -1,6 +1,7 @@
 """A few damaged inputs of each kind; `python -m tests.fuzz.run` tries thousands."""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from tests.fuzz.kinds import KINDS
 from tests.fuzz.mutations import damaged, scribbled
 from tests.fuzz.pool import Wrong, fuzz
 
-# Where one input takes a process of its own or a config to compose; 40 of any other kind.
-SLOW = {"csr-hdf5": 12, "overrides": 15, "config-files": 15, "checkpoint": 30}
+# Where an input takes a process of its own or a config to compose; 40 of any other kind.
+SLOW = {"csr-hdf5": 8, "overrides": 12, "config-files": 12, "checkpoint": 30}
 
 
 @pytest.mark.parametrize("slow", [False, True], ids=["quick", "slow"])
@@ -49,13 +50,15 @@ class Misbehaving:
             raise UserError("refused")
         if index == 4:
             np.empty(1 << 40, np.uint8)  # a terabyte
+        if index == 5:
+            time.sleep(1e6)
 
 
-def test_crashes_bugs_and_wrong_results_are_found_and_their_inputs_kept(tmp_path):
-    report = fuzz([Misbehaving()], 6, seed=1, scratch=tmp_path, jobs=2)
+def test_crashes_hangs_bugs_and_wrong_results_are_found_and_their_inputs_kept(tmp_path):
+    report = fuzz([Misbehaving()], 7, seed=1, scratch=tmp_path, jobs=2, silence_s=8.0)
     outcomes = {finding.index: finding.outcome for finding in report.findings}
-    assert outcomes == {0: "crash", 1: "traceback", 2: "wrong", 4: "traceback"}
-    assert list(report.rows()) == [("misbehaving", 6, 1, 1, 1, 2, 1, 0)]
+    assert outcomes == {0: "crash", 1: "traceback", 2: "wrong", 4: "traceback", 5: "hang"}
+    assert list(report.rows()) == [("misbehaving", 7, 1, 1, 1, 2, 1, 1)]
     kept = {path.name for path in tmp_path.glob("misbehaving-[0-9]")}
     assert kept == {f"misbehaving-{index}" for index in outcomes}
     crash = next(finding for finding in report.findings if finding.index == 0)

@@ -215,7 +215,8 @@ def _lines(part: Path, folder: str, lists: list[str], stamps: Stamps) -> Iterato
                 f"{file}: not readable as UTF-8 text ({error}). Expected lines such as "
                 "'103-1240-0000 CHAPTER ONE'; copy or download the file again."
             ) from error
-        for line in filter(None, map(str.strip, content.splitlines())):
+        # Not splitlines(): a form feed or U+2028 within a transcript would cut it short.
+        for line in filter(None, map(str.strip, content.split("\n"))):
             utterance_id, _, transcript = line.partition(" ")
             yield utterance_id, transcript.strip()
 

@@ -32,6 +32,14 @@ def test_an_utterance_has_its_sound_its_words_and_its_speaker(root):
     assert utterance.waveform.dtype == np.float32
 
 
+def test_a_line_of_transcripts_ends_at_its_newline_only(tmp_path):
+    said = "ONE\u2028TWO\x0cTHREE\x85FOUR"
+    write_chapter(tmp_path / "part", "7", {said: 0.1})
+    dataset = LibriSpeech(tmp_path, "part", Characters())
+    assert dataset[0].transcript == said
+    assert dataset[0].target == "one two three four"
+
+
 def test_waveforms_come_at_the_wanted_rate(root):
     assert LibriSpeech(root, "b", None, sample_rate=8000)[0].waveform.shape == (4000,)
     refusing = LibriSpeech(root, "b", None, sample_rate=8000, resample=False)

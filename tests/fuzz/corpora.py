@@ -46,7 +46,7 @@ class Transcripts:
         for row in range(len(dataset)):
             utterance = dataset[row]
             line = f"{utterance.id} {utterance.transcript}"
-            found = [" ".join(known.split()) for known in listed.splitlines()]
+            found = [" ".join(known.split()) for known in listed.split("\n")]
             expect(" ".join(line.split()) in found, f"{line!r} is no line of the list")
             expect(text.vocabulary.decode(utterance.tokens) == utterance.target, "tokens")
             expect(len(utterance.waveform) == 1_600, "another recording")

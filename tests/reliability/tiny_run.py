@@ -45,9 +45,9 @@ def arguments(root: Path, run_dir: Path, *overrides: str) -> list[str]:
         "model.dropout=0.2", "loader.batch_size=3", "loader.max_batch_s=null",
         "loader.bucket_pool=2", "loader.n_workers=1", "trainer.n_epochs=6", "trainer.accumulate=2",
         "trainer.validate_every_epochs=null", "trainer.validate_every_steps=5",
-        "trainer.patience=4", "trainer.monitor=wer",
+        "trainer.patience=2", "trainer.monitor=loss",
         "trainer.keep_top_k=2", "trainer.log_every=3", "trainer.save_every_minutes=0.001",
-        "trainer.n_examples=0", "optimizer.lr=3e-3", *overrides,
+        "trainer.n_examples=0", "optimizer.lr=0.1", *overrides,
     ]  # fmt: skip
 
 

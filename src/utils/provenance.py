@@ -4,6 +4,7 @@ since those hold people's keys."""
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -58,7 +59,8 @@ def _set_earlier_aside(run_dir: Path) -> None:
         folder.mkdir(parents=True)
         for name in FILES:
             if (run_dir / name).exists():
-                (run_dir / name).replace(folder / name)
+                # A copy: a run killed in here must not lose what tells it from an empty folder.
+                shutil.copy2(run_dir / name, folder / name)
     except OSError as error:
         raise UserError(
             f"{folder}: could not be written ({error.strerror or error}). It is to keep the config "

@@ -119,6 +119,15 @@ def test_a_resumed_run_keeps_what_its_earlier_starts_wrote(tmp_path, repository)
     assert {path.name for path in (tmp_path / "run/earlier").iterdir()} == set(names)
 
 
+def test_a_start_that_comes_to_no_end_leaves_the_run_its_config(tmp_path, repository):
+    record(tmp_path, "seed: 1\n", repository)
+    (tmp_path / "git_diff.patch").unlink()
+    (tmp_path / "git_diff.patch").mkdir()  # can be neither set aside nor written
+    with pytest.raises(UserError, match="could not be written"):
+        record(tmp_path, "seed: 2\n", repository)
+    assert (tmp_path / "config.yaml").read_text() == "seed: 1\n"
+
+
 @pytest.mark.parametrize("blocked", ["run", "run/earlier"])
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, repository, blocked):
     if blocked != "run":

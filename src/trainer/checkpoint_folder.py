@@ -15,7 +15,7 @@ from src.utils.files import atomic_write
 
 logger = logging.getLogger(__name__)
 
-MAX_FAILURES = 3  # saves in a row
+MAX_FAILURES = 3  # steps in a row at which saving failed
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,17 @@ class Checkpoints:
     def __init__(self, folder: str | Path, keep_top_k: int) -> None:
         self.folder = Path(folder)
         self.keep_top_k = keep_top_k
-        self.failures = 0  # saves in a row that did not succeed
+        self._unsaved: set[int] = set()  # steps since the last success
 
     @property
     def last(self) -> Path:
         """Where the newest state is."""
         return self.folder / "last.pt"
+
+    @property
+    def failures(self) -> int:
+        """Steps in a row that could not be saved."""
+        return len(self._unsaved)
 
     def save(
         self, state: dict[str, Any], validated: Validated | None = None, *, must: bool = False
@@ -60,20 +65,21 @@ class Checkpoints:
             Whether it is on disk.
 
         Raises:
-            UserError: the third failure in a row, or `must`.
+            UserError: `must`, or the third step in a row. A validation, which saves before and
+                after itself, counts once, since no time has passed in which room could come.
         """
         try:
             self._save(state, validated)
         except UserError as error:
-            self.failures += 1
+            self._unsaved.add(state["step"])
             if must or self.failures >= MAX_FAILURES:
                 raise
             logger.warning(
-                "step %d was not saved, attempt %d of %d: %s Training goes on until then.",
+                "step %d was not saved, attempt %d of %d, and training goes on: %s",
                 *(state["step"], self.failures, MAX_FAILURES, error),
             )
             return False
-        self.failures = 0
+        self._unsaved.clear()
         return True
 
     def _save(self, state: dict[str, Any], validated: Validated | None) -> None:

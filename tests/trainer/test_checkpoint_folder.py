@@ -115,6 +115,13 @@ def test_a_file_system_without_hard_links_gets_copies(tmp_path, monkeypatch):
     assert load_checkpoint(tmp_path / "previous.pt")["step"] == 1
 
 
+def test_two_saves_of_one_step_that_fail_count_once(tmp_path):
+    (tmp_path / "checkpoints").write_text("in the way")
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep_top_k=1)
+    assert not any(checkpoints.save({"step": step}) for step in (4, 4, 5, 5))
+    assert checkpoints.failures == 2
+
+
 def test_a_failed_save_is_a_warning_twice_and_the_third_time_an_error(tmp_path, caplog):
     (tmp_path / "checkpoints").write_text("in the way")
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep_top_k=1)

@@ -71,7 +71,7 @@ def choose(run: Path, *, top: int | None = None, last: int | None = None) -> lis
     """
     folder = run / "checkpoints"
     paths = sorted(folder.glob("top_*=*_step=*.pt"), key=rank)
-    step_of = {path: rank(path)[-1] for path in paths}
+    step_of = {path: -rank(path)[-1] for path in paths}
     if last:
         for path in (folder / "last.pt", folder / "previous.pt"):
             step = load_checkpoint(path)["step"] if path.is_file() else None

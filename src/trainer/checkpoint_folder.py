@@ -166,7 +166,7 @@ def _logged_step(folder: str | Path) -> int:
 
 
 def rank(path: Path) -> tuple[bool, float, int]:
-    """Sorts files of the top k, the best first: whether NaN, the value, the step."""
+    """Sorts files of the top k, the best first: whether NaN, the value, minus the step."""
     value, step = path.stem.split("=")[-2:]
     number = float(value.removesuffix("_step"))
     # NaN has no order of its own: last. Of equals the newer has learnt more.

@@ -158,7 +158,8 @@ def test_training_stops_at_a_corrupt_clip_and_keeps_what_it_learnt(damaged, tmp_
         row = int(np.flatnonzero(file["ds/split"][:] == 0)[5])
     spoil(damaged, h5py.File(damaged)["ds/data"], row)
     corpus = f"dataset=speech_commands dataset.path={damaged}"
-    one_by_one = training(corpus, tmp_path / "run", "loader.batch_size=1")
+    policy = ("loader.batch_size=1", "loader.unreadable=stop")
+    one_by_one = training(corpus, tmp_path / "run", *policy)
     refusal = call("train", *one_by_one).refusal
     assert f"{damaged}: row {row} of ds/data can't be read" in refusal
     assert load_checkpoint(tmp_path / "run/checkpoints/last.pt")["step"] > 0

@@ -116,7 +116,8 @@ def test_a_damaged_clip_is_noticed_when_it_is_read(damaged):
 def test_workers_hand_on_the_sentence_about_a_damaged_clip(damaged):
     dataset = SpeechCommands(damaged, "train", None)
     spoil(damaged, h5py.File(damaged)["ds/data"], row=0)
-    loader = make_loader(dataset, Batches(dataset.durations_s, 4, shuffle=False), n_workers=2)
+    order = Batches(dataset.durations_s, 4, shuffle=False)
+    loader = make_loader(dataset, order, n_workers=2, unreadable="stop")
     with pytest.raises(UserError, match=f"^{damaged}: row 0 of ds/data can't be read"):
         list(loader)
 

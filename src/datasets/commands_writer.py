@@ -13,12 +13,14 @@ was measured on 1,996 clips and left out: gzip with byte shuffling takes 20 kB a
 32 kB, but 127 µs a random read instead of 22 µs.
 """
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -29,6 +31,7 @@ from src.batch import to_int16
 from src.datasets.commands_folder import SPLITS, Clip
 from src.datasets.hdf5 import written_aside
 from src.utils.errors import UserError
+from src.utils.interrupts import ctrl_c_waits
 
 SCHEMA = "speech-commands"
 SCHEMA_VERSION = 1
@@ -71,7 +74,7 @@ def write_clips(clips: list[Clip], path: Path, source: str, n_threads: int = 2) 
         UserError: not one clip is readable, or the file can't be written.
     """
     packed = Packed(words=sorted({clip.word for clip in clips}))
-    with written_aside(path) as target, h5py.File(target, "w", libver=_FORMAT) as file:
+    with written_aside(path) as target, _created(target) as file:
         data = file.create_dataset(
             "ds/data",
             shape=(len(clips), CLIP_SAMPLES),
@@ -98,6 +101,16 @@ def write_clips(clips: list[Clip], path: Path, source: str, n_threads: int = 2) 
         _write_columns(file, kept, lengths, packed.words)
         _write_attributes(file, packed, source)
     return packed
+
+
+@contextlib.contextmanager
+def _created(target: BinaryIO) -> Iterator[h5py.File]:
+    """An empty HDF5 file in `target`, closed at the end."""
+    with contextlib.ExitStack() as stack:
+        # Ctrl-C while HDF5 makes the file would leave it open until Python is half taken down.
+        with ctrl_c_waits():
+            file = stack.enter_context(h5py.File(target, "w", libver=_FORMAT))
+        yield file
 
 
 def _decoded(

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 
@@ -19,3 +20,19 @@ def ctrl_c_ends(command: str, next_time: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"\n{command}: interrupted; {next_time}", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+@contextlib.contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Let Ctrl-C act at the end of the block, which would not survive being cut short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C reaches the main thread only
+        return
+    met: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: met.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if met:
+        signal.raise_signal(signal.SIGINT)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import sys
 import threading
-import wave
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from tqdm import tqdm
 
 from scripts.generated_clips import SAMPLE_RATE, make_clip
@@ -26,7 +26,7 @@ from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.espeak import Espeak
 from src.utils.files import write_json
-from src.utils.interrupts import ctrl_c_ends
+from src.utils.interrupts import ctrl_c_ends, ctrl_c_waits
 
 SPLIT_LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 SETTINGS = "settings.json"  # in the folder: what it was made with
@@ -133,11 +133,9 @@ def speak_share(speakers: list[Speaker], folder: Path, clips_per_word: int) -> N
         rng = np.random.default_rng([*speaker.seed, 1])
         for word, take in _says(clips_per_word):
             clip = make_clip(espeak, word, speaker, rng)
-            with wave.open(str(folder / _clip_name(word, speaker, take)), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(SAMPLE_RATE)
-                file.writeframes(clip.astype("<i2").tobytes())
+            path = folder / _clip_name(word, speaker, take)
+            with ctrl_c_waits():  # a WAV cut short at its creation complains when Python ends
+                soundfile.write(path, clip.astype("<i2"), SAMPLE_RATE, subtype="PCM_16")
 
 
 def report(folder: Path, note: str) -> str:

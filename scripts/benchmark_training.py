@@ -44,7 +44,7 @@ examples:
   python -m scripts.benchmark_training --root data/LibriSpeech --part train-clean-100
   python -m scripts.benchmark_training --models deepspeech2 --grow duration
   python -m scripts.benchmark_training --models convnet --contestants limit \\
-      --against trainer.compile=true trainer.precision=bf16 optimizer.fused=false
+      --against trainer.precision=bf16 optimizer.fused=false loader.n_workers=1
   python -m scripts.benchmark_training trainer.precision=bf16    any key of train.py, for all"""
 
 

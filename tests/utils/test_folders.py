@@ -41,12 +41,14 @@ def test_a_folder_belongs_to_one_process_until_that_ends_however_it_ends(tmp_pat
 
 
 WITH_A_WORKER = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 from src.utils.folders import only_run_in
+def work():  # it speaks itself, so that it surely runs before its trainer is killed
+    print(os.getpid(), flush=True)
+    time.sleep(600)
 with only_run_in(sys.argv[1], resumed=False):
-    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    worker = multiprocessing.get_context("fork").Process(target=work)
     worker.start()
-    print(worker.pid, flush=True)
     sys.stdin.read()
 """
 

@@ -89,16 +89,23 @@ def race(entries: Mapping[str, Entry], n_rounds: int) -> dict[str, Result]:
         # One after another, so that each is built undisturbed.
         runners = {n: stack.enter_context(Runner(n, entry)) for n, entry in entries.items()}
         results = {name: Result(runner.facts) for name, runner in runners.items()}
-        for runner in runners.values():
-            runner.ask("timed")
-        for _ in range(n_rounds):
+        for name, runner in runners.items():
+            _tell("warming", name, runner.ask("timed"))
+        for turn in range(n_rounds):
             for name, runner in runners.items():
                 results[name].rounds.append(runner.ask("timed"))
+                _tell(f"round {turn + 1} of {n_rounds}", name, results[name].rounds[-1])
         for name, runner in runners.items():
             seen = runner.ask("watched")
             results[name].phases, results[name].phases_audio_s = seen["phases"], seen["audio_s"]
             results[name].peak_bytes = runner.ask("memory")["peak_bytes"]
     return results
+
+
+def _tell(when: str, name: str, one: dict[str, float]) -> None:
+    # A round may take minutes, and what was seen so far outlives a run that is broken off.
+    speed, cpu_ms = one["audio_s"] / one["seconds"], 1000 * one["cpu_s"] / one["audio_s"]
+    print(f"{when}: {name} {speed:.1f} audio s/s, CPU {cpu_ms:.1f} ms", file=sys.stderr, flush=True)
 
 
 class Runner:

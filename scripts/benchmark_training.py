@@ -28,9 +28,10 @@ audio a batch, precision, threads and number of workers:
   limit        a bare step on our batches, held on the device: nothing to read, check or log
   one-batch    the same with the batch of median length again and again
   plain        the older systems' loop: shuffled batches of fixed size, features in the workers,
-               unfused Adam, loss.item() after each step
-  speechbrain  SpeechBrain's dynamic batches, pipeline and Brain around our model; where it is
-               installed, or by --speechbrain-python (pip install -r requirements-bench.txt)
+               recurrent layers over the padding too, unfused Adam, loss.item() after each step
+  speechbrain  SpeechBrain's dynamic batches, pipeline and Brain around our model, its recurrent
+               layers over packed utterances as in nnet.RNN; where it is installed, or by
+               --speechbrain-python (pip install -r requirements-bench.txt)
 
 --against KEY=VALUE enters ours again with one key of train.py changed.
 

@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader, Dataset
 
 from scripts.benchmarks.recipe import Recipe
+from scripts.benchmarks.recurrences import run_theirs
 from scripts.benchmarks.stopwatch import Stopwatch
 from src.batch import Batch, to_float
 from src.trainer import Stepper
@@ -128,8 +129,8 @@ class PlainLoop:
     """The loop of older systems (csr-pytorch, DeepSpeech2 and its students).
 
     A shuffle cut into batches of a fixed size, padded as they come; features computed in the
-    loader's workers, one utterance after another; Adam as PyTorch builds it; the loss read
-    after each step. The workers are kept between passes.
+    loader's workers, one utterance after another; recurrent layers that read the padding too;
+    Adam as PyTorch builds it; the loss read after each step. The workers are kept between passes.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -138,6 +139,7 @@ class PlainLoop:
         self.precision, self.device = ours.stepper.precision, ours.stepper.device
         self.watch = Stopwatch(self.device)
         self.recognizer = ours.stepper.recognizer.train()
+        run_theirs(self.recognizer.model, packed=False)
         self.loss = nn.CTCLoss(reduction="sum", zero_infinity=True)
         learning_rate = ours.stepper.optimizer.param_groups[0]["lr"]
         self.optimizer = torch.optim.Adam(self.recognizer.parameters(), lr=learning_rate)

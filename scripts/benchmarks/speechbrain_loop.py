@@ -3,7 +3,8 @@ DynamicBatchSampler, Brain.
 
 As its CTC recipes put them together, with the faster of their two ways to batch. The model, the
 front end (called in compute_forward, where its recipes call theirs), the vocabulary and the
-learning rate are ours. AdamW is as PyTorch builds it, since the recipes never ask for more.
+learning rate are ours. AdamW is as PyTorch builds it, since the recipes never ask for more, and
+recurrent layers read packed utterances, as those of its nnet.RNN do.
 Imported only by a Python that has SpeechBrain: see requirements-bench.txt.
 """
 
@@ -21,6 +22,7 @@ from speechbrain.nnet.losses import ctc_loss
 
 from scripts.benchmarks.contestants import MAX_GRAD_NORM, Pass
 from scripts.benchmarks.recipe import Recipe
+from scripts.benchmarks.recurrences import run_theirs
 from scripts.benchmarks.stopwatch import Stopwatch
 from src.batch import Emissions
 from src.build import build_text
@@ -37,6 +39,7 @@ class SpeechBrain:
         with tempfile.TemporaryDirectory() as folder:
             ours = recipe.trainer(Path(folder))
         self.watch = Stopwatch(ours.stepper.device)
+        run_theirs(ours.stepper.recognizer.model, packed=True)
         recognizer, precision = ours.stepper.recognizer, ours.stepper.precision
         group = ours.stepper.optimizer.param_groups[0]
         keys = {key: group[key] for key in ("lr", "betas", "eps", "weight_decay")}

@@ -121,14 +121,15 @@ def test_each_utterance_is_read_from_both_of_its_own_ends(kind, merge):
             assert not y[i, len(utterance) :].any()
 
 
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
 @pytest.mark.parametrize("lengths", [(5, 3, 1), (4, 4), (6, 0, 2)])
-def test_the_way_of_cpus_equals_the_packed_way_of_gpus_and_so_do_the_gradients(lengths):
+def test_the_way_of_cpus_equals_the_packed_way_of_gpus_and_so_do_the_gradients(lengths, kind):
     torch.manual_seed(0)
-    layer = BiRecurrence(nn.GRU, n_inputs=4, width=3, merge="concat")
+    layer = BiRecurrence(kind, n_inputs=4, width=3, merge="concat")
     frames = Frames(torch.tensor(lengths), 7)
     x = frames.silence(torch.randn(len(lengths), 7, 4))
     gradients = []
-    outputs = [frames.silence(way(x, frames)) for way in (layer._packed, layer._mirrored)]
+    outputs = [frames.silence(way(x, frames)) for way in (layer.over_packed, layer._mirrored)]
     torch.testing.assert_close(outputs[0], outputs[1])
     for output in outputs:
         layer.zero_grad()

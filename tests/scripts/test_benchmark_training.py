@@ -12,7 +12,10 @@ from scripts import benchmark_training
 from scripts.benchmarks import report
 from scripts.benchmarks.race import Entry, Result, Runner, Spread, ratio
 from scripts.benchmarks.recipe import Recipe
+from scripts.benchmarks.recurrences import TheirRecurrence, run_theirs
 from scripts.benchmarks.stopwatch import PHASES, Stopwatch
+from src.models.frames import Frames
+from src.models.layers import BiRecurrence
 from src.utils.errors import UserError
 from tests.scripts.benchmarked import TINY, tiny_recipe
 
@@ -154,3 +157,18 @@ def test_processes_are_told_how_many_threads_to_take(tmp_path):
     with Runner("ours", Entry("ours", recipe, str(script))) as runner:
         assert runner.facts == {"threads": "3"}
     assert os.environ.get("OMP_NUM_THREADS") != "3"
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_their_recurrences_read_a_full_batch_as_ours_do(packed):
+    torch.manual_seed(0)
+    layer = nn.Sequential(BiRecurrence(nn.GRU, n_inputs=3, width=4, merge="sum"))
+    x, lengths = torch.randn(2, 6, 3), torch.tensor([6, 6])
+    ours = layer[0](x, Frames(lengths, 6))
+    theirs = run_theirs(layer, packed=packed)[0]
+    assert isinstance(theirs, TheirRecurrence)
+    torch.testing.assert_close(theirs(x, Frames(lengths, 6)), ours)
+    # A shorter utterance only where they are packed.
+    shorter = Frames(torch.tensor([6, 4]), 6)
+    same = torch.allclose(theirs(x, shorter)[1, :4], theirs.ours(x, shorter)[1, :4], atol=1e-5)
+    assert same == packed

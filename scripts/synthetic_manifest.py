@@ -6,7 +6,7 @@ import numpy as np
 
 from src.datasets.librispeech_index import index_file, write_index
 from src.datasets.librispeech_scan import Stamps, id_hash
-from src.datasets.packed import PackedStrings
+from src.utils.packed import PackedStrings
 
 CHAPTERS_OF_A_SPEAKER = 2
 UTTERANCES_OF_A_CHAPTER = 50

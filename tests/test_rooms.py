@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"utils"},
-    {"batch", "audio", "text", "metrics"},
+    {"batch", "audio", "text", "metrics", "language_models"},
     {"transforms", "models", "loss", "decoders", "recognizer", "predictions"},
     {"datasets", "logger"},
     {"pipeline", "trainer"},

@@ -15,11 +15,11 @@ from src.datasets.librispeech_index import load_index
 from src.datasets.librispeech_parts import OFFICIAL_URL, find_parts
 from src.datasets.librispeech_rows import Rows, Side
 from src.datasets.librispeech_scan import LISTED_TWICE
-from src.datasets.packed import PickedStrings
 from src.datasets.rejections import Rejections
 from src.datasets.selection import UNREADABLE, Selection, choose
 from src.datasets.stored_selection import key_of, remembered
 from src.utils.errors import UserError
+from src.utils.packed import PickedStrings
 
 SPEAKERS = ("all", "train", "validation")
 

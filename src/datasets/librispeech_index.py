@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from src.datasets.librispeech_scan import is_unchanged, measure, scan
-from src.datasets.mapped import MappedArrays, write_arrays
-from src.datasets.packed import PackedStrings
 from src.datasets.rejections import Rejections
 from src.datasets.selection import UNREADABLE
 from src.utils.errors import UserError
+from src.utils.mapped import MappedArrays, write_arrays
+from src.utils.packed import PackedStrings
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from src.datasets.librispeech_index import PartIndex
-from src.datasets.packed import PickedStrings, place
 from src.datasets.rejections import Rejections
 from src.utils.errors import UserError
+from src.utils.packed import PickedStrings, place
 
 
 class Rows:

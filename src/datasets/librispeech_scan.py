@@ -15,9 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from src import audio
-from src.datasets.packed import PackedStrings, Packer
 from src.datasets.rejections import Rejections
 from src.utils.errors import UserError
+from src.utils.packed import PackedStrings, Packer
 
 TRANSCRIPTS = ".trans.txt"
 NO_AUDIO = "with a transcript but no audio"

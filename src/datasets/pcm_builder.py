@@ -18,9 +18,9 @@ from tqdm import tqdm
 from src.batch import Batch
 from src.datasets.batches import Batches
 from src.datasets.loader import make_loader
-from src.datasets.mapped import write_arrays
 from src.utils.errors import UserError
 from src.utils.files import sync_folder
+from src.utils.mapped import write_arrays
 
 logger = logging.getLogger(__name__)
 

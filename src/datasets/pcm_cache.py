@@ -21,10 +21,10 @@ from torch.utils.data import Dataset
 
 from src.batch import Utterance
 from src.datasets.clips import HDF5Clips
-from src.datasets.mapped import MappedArrays
-from src.datasets.packed import PickedStrings
 from src.datasets.pcm_builder import FORMAT, INDEX, SAMPLE, build, identify
 from src.utils.errors import UserError
+from src.utils.mapped import MappedArrays
+from src.utils.packed import PickedStrings
 
 logger = logging.getLogger(__name__)
 

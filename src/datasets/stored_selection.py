@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 import src.text
-from src.datasets.mapped import MappedArrays, write_arrays
 from src.datasets.selection import Selection
 from src.utils.errors import UserError
+from src.utils.mapped import MappedArrays, write_arrays
 
 logger = logging.getLogger(__name__)
 

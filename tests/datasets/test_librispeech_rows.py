@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from src.datasets.librispeech_index import PartIndex
 from src.datasets.librispeech_rows import Rows, Side
 from src.datasets.librispeech_scan import id_hash
-from src.datasets.packed import PackedStrings
+from src.utils.packed import PackedStrings
 
 # (speaker, number, whether its duration is known), each utterance once in a part.
 part_rows = st.lists(

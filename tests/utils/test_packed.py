@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.datasets.packed import PackedStrings, Packer, PickedStrings, place
+from src.utils.packed import PackedStrings, Packer, PickedStrings, place
 
 strings = st.lists(st.text(st.characters(exclude_categories=["Cs"])))
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from src.datasets.mapped import MappedArrays, write_arrays
 from src.utils.errors import UserError
+from src.utils.mapped import MappedArrays, write_arrays
 
 ARRAYS = {"rows": np.arange(5, dtype=np.int64), "bytes": np.arange(7, dtype=np.uint8)}
 numbers = arrays_of.arrays(

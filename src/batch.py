@@ -74,6 +74,8 @@ class Hypothesis:
     frames: tuple[int, ...]  # emitted frame in which each token is first seen
     score: float  # natural log; what exactly it measures is the decoder's to say
     confidences: tuple[float, ...] = ()  # of each token, 0 … 1
+    acoustic: float | None = None  # the part of the score that the emissions gave, natural log
+    language: float | None = None  # and the part that a language model added, weighted
 
 
 def padding_mask(

@@ -1,0 +1,109 @@
+"""Prefix beam search with a language model: shallow fusion, chosen by a file's name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from src.decoders.fusion import TokenFusion, WordFusion
+from src.decoders.lexicon import PrefixTree
+from src.decoders.prefix_beam import PrefixBeam
+from src.language_models import BOS, EOS, UNK, NGram
+from src.language_models.grams import SPACE
+from src.text import Vocabulary
+from src.utils.errors import UserError
+
+
+class FusedBeam(PrefixBeam):
+    """As `PrefixBeam`, where an n-gram model has its say in every prefix.
+
+    A text y of n units scores log p(y | audio) + lm_weight · log p(y) + bonus · n, all in natural
+    logs. Where the model's units are the vocabulary's own symbols, any text may come out; where
+    they are words, only its words may, spelt in the vocabulary and parted by spaces.
+
+    Args:
+        vocabulary, beam_width, n_best, token_threshold, blank_threshold, n_tokens: see
+            `PrefixBeam`.
+        language_model: a file from scripts.train_lm, or an ARPA file.
+        lm_weight: of the language model's natural logs, from 0.
+        bonus: natural log, added for each unit: each further word makes a text less likely, and
+            without it too few would come out.
+        hotwords: word → natural log added where it occurs; for models of words only. A word that
+            the model doesn't know is added to its list, and counts as <unk>.
+
+    Raises:
+        UserError: no language model, one that shares no word with the vocabulary, or an
+            impossible weight.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        language_model: str | Path | None = None,
+        lm_weight: float = 0.8,
+        bonus: float = 1.0,
+        hotwords: Mapping[str, float] | None = None,
+        beam_width: int = 32,
+        n_best: int = 5,
+        token_threshold: float | None = -8.0,
+        blank_threshold: float | None = -0.001,
+        n_tokens: int | None = 8,
+    ) -> None:
+        super().__init__(vocabulary, beam_width, n_best, token_threshold, blank_threshold, n_tokens)
+        if language_model is None:
+            raise UserError(
+                "decoder.language_model is null; name a file: python -m scripts.train_lm estimates "
+                "one from text, an ARPA file does as well."
+            )
+        if not 0 <= lm_weight < float("inf"):
+            raise UserError(f"decoder.lm_weight is {lm_weight}; expected a number from 0 up.")
+        model = NGram.load(language_model)
+        hotwords = dict(hotwords or {})
+        units = set(model.words) - {BOS, EOS, UNK}
+        if units <= {*vocabulary.symbols, SPACE}:
+            if hotwords:
+                raise UserError(
+                    f"decoder.hotwords: {language_model} is a model of single symbols, which knows "
+                    "no words to prefer. Use a model of words."
+                )
+            self.fusion = _of_tokens(model, vocabulary, lm_weight, bonus)
+        else:
+            self.fusion = _of_words(model, vocabulary, lm_weight, bonus, hotwords)
+
+
+def _of_tokens(model: NGram, vocabulary: Vocabulary, weight: float, bonus: float) -> TokenFusion:
+    names = [SPACE if symbol == " " else symbol for symbol in vocabulary.symbols]
+    words = [model.find(name) for name in names]
+    return TokenFusion(model, torch.tensor(words), weight, bonus)
+
+
+def _of_words(
+    model: NGram, vocabulary: Vocabulary, weight: float, bonus: float, hotwords: dict[str, float]
+) -> WordFusion:
+    if " " not in vocabulary.symbols:
+        raise UserError(
+            "This model's vocabulary has no space, so it writes no words: use a language model of "
+            f"its own symbols ({vocabulary.describe()})."
+        )
+    letters = set(vocabulary.symbols[1:]) - {" "}
+    listed = dict.fromkeys([*model.words, *hotwords])
+    words = [word for word in listed if word not in (BOS, EOS, UNK) and set(word) <= letters]
+    if not words:
+        raise UserError(
+            "The language model has no word that the vocabulary can spell "
+            f"({vocabulary.describe()}); was it trained on upper case?"
+        )
+    if strangers := sorted(set(hotwords) - set(words)):
+        raise UserError(
+            f"decoder.hotwords: {', '.join(map(repr, strangers))} can't be spelt with "
+            f"{vocabulary.describe()}."
+        )
+    return WordFusion(
+        PrefixTree([vocabulary.encode(word) for word in words], range(len(words)), len(vocabulary)),
+        model,
+        torch.tensor([model.find(word) for word in words]),
+        vocabulary.symbols.index(" "),
+        weight,
+        bonus,
+        torch.tensor([float(hotwords.get(word, 0.0)) for word in words]),
+    )

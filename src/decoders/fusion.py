@@ -1,0 +1,162 @@
+"""Shallow fusion: what a language model adds to a prefix as it grows, on the device."""
+
+import torch
+from torch import Tensor
+
+from src.decoders.beam_search import Chosen
+from src.decoders.emissions import BLANK
+from src.decoders.lexicon import ROOT, PrefixTree
+from src.language_models import EOS, NGram
+
+States = tuple[Tensor, ...]
+FORBIDDEN = -torch.inf
+
+
+class TokenFusion:
+    """A language model over the model's own tokens: any text can be written.
+
+    A prefix y adds weight · log p(y) + bonus · |y|, and where it ends weight · log p(</s> | y).
+
+    Args:
+        model: n-grams of tokens.
+        words: (V,) int64, the model's index for each token; −1 where it knows none.
+        weight: of the language model's natural logs.
+        bonus: natural log, added for each token.
+    """
+
+    def __init__(self, model: NGram, words: Tensor, weight: float, bonus: float) -> None:
+        self.model, self.words, self.weight, self.bonus = model, words, weight, bonus
+
+    def start(self, shape: tuple[int, int], device: torch.device) -> States:
+        """See `Fusion`: the language model's context."""
+        self.model, self.words = self.model.to(device), self.words.to(device)
+        return (torch.full(shape, self.model.start(), device=device),)
+
+    def grow(self, states: States, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Fusion`; the memo is the context after each token, (B, W, K)."""
+        (contexts,) = states
+        shape = (*contexts.shape, tokens.shape[1])
+        words = self.words[tokens][:, None, :].expand(shape)
+        scores, after = self.model.score(contexts[:, :, None].expand(shape), words)
+        return weighted(self.weight, scores) + self.bonus, after
+
+    def follow(self, states: States, memo: Tensor, chosen: Chosen) -> States:
+        """See `Fusion`."""
+        (contexts,) = states
+        grown = memo.flatten(1).gather(1, chosen.origin * memo.shape[2] + chosen.column)
+        return (torch.where(chosen.stays, contexts.gather(1, chosen.origin), grown),)
+
+    def finish(self, states: States) -> Tensor:
+        """See `Fusion`."""
+        return weighted(self.weight, end_of_sentence(self.model, states[0]))
+
+
+class WordFusion:
+    """A language model over words, and a lexicon that spells them with a token between words.
+
+    A text of words w adds weight · log p(w) + bonus · |w|. Within a word the best word that it
+    may become counts in advance, by its probability without context, and is taken back where the
+    word ends: the beam then holds what is likely, not what is short.
+
+    Args:
+        tree: spellings; its word numbers are places in `words`.
+        model: n-grams of words.
+        words: (n words,) int64, the model's index of each; −1 where it knows none.
+        boundary: token between words.
+        weight: of the language model's natural logs.
+        bonus: natural log, added for each word.
+        boosts: (n words,) natural logs added for single words; None = none.
+    """
+
+    def __init__(
+        self,
+        tree: PrefixTree,
+        model: NGram,
+        words: Tensor,
+        boundary: int,
+        weight: float,
+        bonus: float,
+        boosts: Tensor | None = None,
+    ) -> None:
+        self.model, self.boundary, self.weight = model, boundary, weight
+        self.n_tokens = tree.children.shape[1]
+        boosts = bonus + (torch.zeros(len(words)) if boosts is None else boosts)
+        alone, _ = model.score(torch.zeros_like(words), words)
+        promises = tree.best_below(weighted(weight, alone) + boosts)
+        promises = torch.cat([promises - promises[ROOT], torch.tensor([FORBIDDEN])])
+        self.children = _transitions(tree, boundary)  # ((n nodes + 1) · V,) int32
+        self.promises = promises  # (n nodes + 1,), the best that may come, beside the root's
+        self.words = torch.cat([words, torch.tensor([-1])])[tree.ends[:, 0]]  # by node
+        self.boosts = torch.cat([boosts, torch.tensor([FORBIDDEN])])[tree.ends[:, 0]]
+
+    def start(self, shape: tuple[int, int], device: torch.device) -> States:
+        """See `Fusion`: the node in the tree, and the language model's context."""
+        self.model = self.model.to(device)
+        self.children, self.promises = self.children.to(device), self.promises.to(device)
+        self.words, self.boosts = self.words.to(device), self.boosts.to(device)
+        root = torch.full(shape, ROOT, device=device)
+        return root, torch.full_like(root, self.model.start())
+
+    def grow(self, states: States, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Fusion`; the memo is the context after the word that ends now, (B, W)."""
+        nodes, contexts = states
+        after = self.children[nodes[:, :, None] * self.n_tokens + tokens[:, None, :]]
+        promised = self.promises[nodes]
+        scores = self.promises[after] - promised[:, :, None]
+        ends = tokens == self.boundary  # (B, K), once a row at most
+        if ends.device.type != "cpu":  # to ask would be to wait
+            word_scores, after = self._end_word(nodes, contexts)
+            word_scores = (word_scores - promised)[:, :, None]
+            return torch.where(ends[:, None, :], word_scores, scores), after
+        rows, columns = ends.nonzero().unbind(1)
+        if not len(rows):
+            return scores, contexts
+        word_scores, after = self._end_word(nodes[rows], contexts[rows])
+        scores[rows, :, columns] = word_scores - promised[rows]
+        return scores, contexts.index_copy(0, rows, after)
+
+    def follow(self, states: States, memo: Tensor, chosen: Chosen) -> States:
+        """See `Fusion`."""
+        nodes, contexts = (state.gather(1, chosen.origin) for state in states)
+        ended = memo.gather(1, chosen.origin)
+        after = self.children[nodes * self.n_tokens + chosen.token].long()
+        # What could not go on has no probability; its place only has to exist.
+        after = torch.where(after < len(self.words), after, ROOT)
+        return after, torch.where(chosen.token == self.boundary, ended, contexts)
+
+    def finish(self, states: States) -> Tensor:
+        """See `Fusion`: a last word need not be followed by the boundary."""
+        nodes, contexts = states
+        scores, after = self._end_word(nodes, contexts)
+        between = nodes == ROOT
+        scores = (scores - self.promises[nodes]).masked_fill(between, 0.0)
+        after = torch.where(between, contexts, after)
+        return scores + weighted(self.weight, end_of_sentence(self.model, after))
+
+    def _end_word(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores of the words that end in `nodes`, −inf where none does, and the contexts then."""
+        scores, after = self.model.score(contexts, self.words[nodes])
+        return weighted(self.weight, scores) + self.boosts[nodes], after
+
+
+def _transitions(tree: PrefixTree, boundary: int) -> Tensor:
+    """The node after each node and token: with the blank the same, between words the root, and
+    one more node where no word goes on, which is never left."""
+    n_nodes = len(tree)
+    children = torch.full((n_nodes + 1, tree.children.shape[1]), n_nodes, dtype=torch.int32)
+    children[:-1] = torch.where(tree.children >= 0, tree.children, n_nodes)
+    children[:-1, BLANK] = torch.arange(n_nodes)
+    children[:-1, boundary] = ROOT
+    return children.flatten()
+
+
+def weighted(weight: float, scores: Tensor) -> Tensor:
+    """weight · scores, where what is forbidden stays so under a weight of 0."""
+    return torch.where(scores == FORBIDDEN, FORBIDDEN, weight * scores)
+
+
+def end_of_sentence(model: NGram, contexts: Tensor) -> Tensor:
+    """log p(</s> | context), 0 where the model knows no end."""
+    if EOS not in model.index:
+        return torch.zeros(contexts.shape, device=contexts.device)
+    return model.score(contexts, torch.full_like(contexts, model.index[EOS]))[0]

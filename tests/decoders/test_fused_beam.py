@@ -1,0 +1,126 @@
+"""Shallow fusion against the definition: every text, every path, every n-gram."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from src.batch import Emissions
+from src.decoders import FusedBeam
+from src.language_models import NGram, estimate, write_arpa
+from src.language_models.grams import SPACE
+from src.text import Vocabulary
+from src.utils.errors import UserError
+from tests.decoders.brute_force import random_emissions, sequence_scores
+
+VOCABULARY = Vocabulary(("_", *" ab"))
+TEXTS = ["a ab", "ab ba a", "ba", "a a bb", "ab a bb ba"]
+WIDE = {
+    "beam_width": 400,
+    "n_best": 400,
+    "token_threshold": None,
+    "blank_threshold": None,
+    "n_tokens": None,
+}
+
+
+def write_model(folder, unit: str):
+    spelt = [SPACE if c == " " else c for c in "".join(TEXTS)]
+    sentences = [text.split() for text in TEXTS] if unit == "word" else [spelt]
+    path = folder / f"{unit}.arpa"
+    write_arpa(estimate(sentences, order=3), path)
+    return path
+
+
+def of_words(model: NGram, text: str, hotwords: dict) -> tuple[float, int] | None:
+    """Log-probability of a text and its words; None where it holds others."""
+    if (text and text.removesuffix(" ") != " ".join(text.split())) or text == " ":
+        return None  # a space stands behind a word
+    words = text.split()
+    if any(word not in model.index and word not in hotwords for word in words):
+        return None
+    return sum(model.sentence(words)), len(words)
+
+
+def of_characters(model: NGram, text: str, hotwords: dict) -> tuple[float, int]:
+    return sum(model.sentence([SPACE if c == " " else c for c in text])), len(text)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    n_frames=st.integers(1, 6),
+    weight=st.sampled_from([0.0, 0.6, 2.0]),
+    bonus=st.sampled_from([-1.0, 0.0, 1.5]),
+    unit=st.sampled_from(["word", "character"]),
+    hotwords=st.sampled_from([{}, {"ba": 2.0}, {"ab": -3.0, "aa": 4.0}]),
+)
+def test_a_wide_beam_ranks_every_text_as_the_definition_does(
+    tmp_path_factory, seed, n_frames, weight, bonus, unit, hotwords
+):
+    hotwords = hotwords if unit == "word" else {}
+    path = write_model(tmp_path_factory.mktemp("lm"), unit)
+    score = of_words if unit == "word" else of_characters
+    model = NGram.load(path)
+    emissions = random_emissions(seed, [n_frames, 0], n_tokens=4)
+    truth = {}
+    for tokens, acoustic in sequence_scores(emissions.log_probs[0].double().numpy()).items():
+        text = VOCABULARY.decode(tokens)
+        if (found := score(model, text, hotwords)) is not None:
+            boost = sum(hotwords.get(word, 0.0) for word in text.split())
+            truth[tokens] = acoustic + weight * found[0] + bonus * found[1] + boost
+
+    decoder = FusedBeam(VOCABULARY, path, lm_weight=weight, bonus=bonus, hotwords=hotwords, **WIDE)
+    n_best, nothing = decoder(emissions)
+    assert {h.tokens: h.score for h in n_best} == pytest.approx(truth, abs=1e-3)
+    assert [h.score for h in n_best] == sorted((h.score for h in n_best), reverse=True)
+    for h in n_best:
+        assert h.acoustic + h.language == pytest.approx(h.score)
+    assert nothing[0].text == ""
+
+
+def test_a_text_that_ends_within_a_word_counts_only_where_no_other_may(tmp_path):
+    path = write_model(tmp_path, "word")
+    log_probs = torch.full((1, 1, 4), -20.0)
+    log_probs[0, 0, 3] = 0.0  # "b": the beginning of words, and none itself
+    decoder = FusedBeam(VOCABULARY, path, beam_width=1, n_best=1, blank_threshold=None)
+    [[best]] = decoder(Emissions(log_probs.log_softmax(-1), torch.tensor([1])))
+    assert best.text == "b" and best.score > -torch.inf
+
+
+def test_where_every_text_is_forbidden_nothing_is_read(tmp_path):
+    log_probs = torch.full((2, 2, 4), -torch.inf)
+    log_probs[0, :, 1] = 0.0  # spaces and nothing else
+    log_probs[1, :, 2] = 0.0  # "a"
+    decoder = FusedBeam(VOCABULARY, write_model(tmp_path, "word"))
+    [[nothing, *others], [best, *_]] = decoder(Emissions(log_probs, torch.tensor([2, 2])))
+    assert (nothing.text, nothing.score, others) == ("", -torch.inf, [])
+    assert best.text == "a" and best.acoustic == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"language_model": None}, "decoder.language_model is null; name a file"),
+        ({"language_model": "missing.arpa"}, "no such language model"),
+        ({"lm_weight": -1.0}, "lm_weight is -1.0; expected a number from 0"),
+        ({"lm_weight": float("nan")}, "lm_weight is nan"),
+        ({"hotwords": {"zebra": 1.0}}, "'zebra' can't be spelt"),
+    ],
+)
+def test_what_can_not_be_is_refused_in_a_sentence(tmp_path, keys, message):
+    keys = {"language_model": write_model(tmp_path, "word"), **keys}
+    with pytest.raises(UserError, match=message):
+        FusedBeam(VOCABULARY, **keys)
+
+
+def test_words_in_another_case_are_told(tmp_path):
+    path = tmp_path / "upper.arpa"
+    write_arpa(estimate([["AB", "BA"]], order=2), path)
+    with pytest.raises(UserError, match=r"no word that the vocabulary can spell .* upper case"):
+        FusedBeam(VOCABULARY, path)
+
+
+def test_a_model_of_symbols_has_no_hotwords(tmp_path):
+    with pytest.raises(UserError, match=r"hotwords: .* single symbols"):
+        FusedBeam(VOCABULARY, write_model(tmp_path, "character"), hotwords={"ab": 1.0})

@@ -1,8 +1,23 @@
-"""n-gram language models: read, write, estimated from text, and looked up in tensors."""
+"""n-gram language models: read, written, estimated from text, and looked up in tensors."""
 
 from src.language_models.arpa import read_arpa, write_arpa
-from src.language_models.grams import BOS, EOS, SPACE, UNK, Grams
+from src.language_models.corpus import lines, sentences
+from src.language_models.evaluate import Perplexity, perplexity
+from src.language_models.grams import BOS, EOS, UNK, Grams
 from src.language_models.kneser_ney import estimate
 from src.language_models.ngram import NGram
 
-__all__ = ["BOS", "EOS", "SPACE", "UNK", "Grams", "NGram", "estimate", "read_arpa", "write_arpa"]
+__all__ = [
+    "BOS",
+    "EOS",
+    "UNK",
+    "Grams",
+    "NGram",
+    "Perplexity",
+    "estimate",
+    "lines",
+    "perplexity",
+    "read_arpa",
+    "sentences",
+    "write_arpa",
+]

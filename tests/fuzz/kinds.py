@@ -1,6 +1,6 @@
-"""Every kind of input that a user's machine may damage. (ARPA files are not read yet.)"""
+"""Every kind of input that a user's machine may damage."""
 
-from tests.fuzz import audio, checkpoints, commands, configs, corpora, lists, predictions
+from tests.fuzz import arpa, audio, checkpoints, commands, configs, corpora, lists, predictions
 
-ROOMS = (audio, corpora, commands, checkpoints, configs, predictions, lists)
+ROOMS = (audio, corpora, commands, checkpoints, configs, predictions, lists, arpa)
 KINDS = [kind for room in ROOMS for kind in room.KINDS]

@@ -55,7 +55,7 @@ class Prediction:
             "confidence": _short(utterance_confidence(best)),
             "duration_s": _short(self.duration_s),
             "tokens": self.token_times(),
-            "n_best": [{"text": h.text, "score": _short(h.score)} for h in n_best],
+            "n_best": [_scored(h) for h in n_best],
         }
 
     def token_times(self) -> list[dict[str, Any]]:
@@ -134,6 +134,15 @@ def _text_errors(prediction: Prediction, text: str) -> dict[str, ErrorCounts]:
         "wer": word_errors(prediction.target, text),
         "cer": character_errors(prediction.target, text),
     }
+
+
+def _scored(hypothesis: Hypothesis) -> dict[str, Any]:
+    """Text and score, and what the score is made of where a decoder tells."""
+    record = {"text": hypothesis.text, "score": _short(hypothesis.score)}
+    if hypothesis.language:
+        parts = {"acoustic": hypothesis.acoustic, "language": hypothesis.language}
+        record |= {name: _short(part) for name, part in parts.items()}
+    return record
 
 
 def _short(value: float | None) -> float | None:

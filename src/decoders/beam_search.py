@@ -29,6 +29,8 @@ class Chosen(NamedTuple):
 class Fusion(Protocol):
     """What adds to the score of a prefix as it grows: a language model, a lexicon."""
 
+    boundary: int | None  # a token that changes nothing where a text ends on it
+
     def start(self, shape: tuple[int, int], device: torch.device) -> tuple[Tensor, ...]:
         """States of the empty prefix, int64 tensors of `shape`, (B, W)."""
 
@@ -281,6 +283,18 @@ def _through_blank(beam: Beam, where: Tensor) -> Beam:
         blank=torch.where(where, beam.acoustic, beam.blank),
         token=beam.token.masked_fill(where, IMPOSSIBLE),
     )
+
+
+def without_boundary(beam: Beam, acoustic: Tensor, boundary: int) -> Tensor:
+    """`acoustic` (B, W), where a text that ends on `boundary` has given its probability to the same
+    text without it, if that is in the beam too."""
+    is_child = beam.parent[:, :, None] == beam.prefix[:, None, :]  # (B, W, W)
+    has_parent, parent = is_child.max(2)
+    moves = has_parent & (beam.last == boundary)
+    moved = acoustic.masked_fill(~moves, IMPOSSIBLE)
+    # A text has one such child, so at most one of what is gathered is possible.
+    gained = torch.full_like(acoustic, IMPOSSIBLE).scatter_reduce(1, parent, moved, "amax")
+    return torch.logaddexp(acoustic.masked_fill(moves, IMPOSSIBLE), gained)
 
 
 def spell(found: Found, places: Tensor) -> list[list[tuple[int, ...]]]:

@@ -24,6 +24,8 @@ class TokenFusion:
         bonus: natural log, added for each token.
     """
 
+    boundary = None
+
     def __init__(self, model: NGram, words: Tensor, weight: float, bonus: float) -> None:
         self.model, self.words, self.weight, self.bonus = model, words, weight, bonus
 

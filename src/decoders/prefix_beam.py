@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from src.batch import Emissions, Hypothesis
-from src.decoders.beam_search import Found, Fusion, read_frames, search, spell
+from src.decoders.beam_search import Found, Fusion, read_frames, search, spell, without_boundary
 from src.decoders.emissions import check_emissions
 from src.decoders.paths import best_alignment, collapse
 from src.text import Vocabulary
@@ -100,6 +100,8 @@ class PrefixBeam:
             last = self.fusion.finish(found.beam.states).double()
             possible = (acoustic + last).isfinite().any(1, keepdim=True)
             added = added + torch.where(possible, last, 0.0)
+            if self.fusion.boundary is not None:
+                acoustic = without_boundary(found.beam, acoustic, self.fusion.boundary)
         return acoustic, added
 
     def _hypotheses(
@@ -111,6 +113,8 @@ class PrefixBeam:
             scores: of each text: acoustic, added, and in all.
         """
         n = sum(total > -torch.inf for total in scores[-1])
+        if self.fusion and self.fusion.boundary is not None:
+            texts = [text[:-1] if text[-1:] == (self.fusion.boundary,) else text for text in texts]
         if not n:  # fusion forbade every text
             return [Hypothesis(text="", tokens=(), frames=(), score=-torch.inf)]
         paths = torch.stack([best_alignment(log_probs, tokens) for tokens in texts[:n]])  # (n, T)

@@ -4,6 +4,7 @@ Source: Graves 2012, section 7.5.3; Hannun et al. 2014 (arXiv 1408.2873), algori
 language model's share of a prefix kept apart from the probability of its alignments.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol, Self
 
 import torch
@@ -22,8 +23,8 @@ class Chosen(NamedTuple):
 
     origin: Tensor  # int64, place in the beam before
     stays: Tensor  # bool, the prefix has not grown
-    column: Tensor  # int64, else which of the frame's K tokens it grew by
-    token: Tensor  # int64, and that token; the blank where it stays
+    token: Tensor  # int64, else the token that it grew by; the blank where it stays
+    start: Tensor  # int64, else which of the frame's N starts that was
 
 
 class Fusion(Protocol):
@@ -34,9 +35,11 @@ class Fusion(Protocol):
     def start(self, shape: tuple[int, int], device: torch.device) -> tuple[Tensor, ...]:
         """States of the empty prefix, int64 tensors of `shape`, (B, W)."""
 
-    def grow(self, states: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (B, W, K) of growing prefixes in `states` (B, W) by `tokens` (B, K), natural log,
-        −inf where that is forbidden; and a memo for `follow`."""
+    def grow(
+        self, states: tuple[Tensor, ...], rows: Tensor, tokens: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Scores (N, W) of growing the prefixes in `states` (B, W) of utterances `rows` (N,) by
+        `tokens` (N,), natural log, −inf where that is forbidden; and a memo for `follow`."""
 
     def follow(
         self, states: tuple[Tensor, ...], memo: Tensor, chosen: Chosen
@@ -47,16 +50,25 @@ class Fusion(Protocol):
         """What ending here adds, (B, W), −inf where no text may end."""
 
 
+class Frame(NamedTuple):
+    """One frame of the b utterances that have it, and the N tokens that may begin in it."""
+
+    log_probs: Tensor  # (b, V)
+    allowed: Tensor  # (b, V), −inf where a token may not begin
+    columns: Tensor  # (b, V) int64, place of each token among those of its utterance
+    starts: Tensor  # (b, K) int64, the utterance's places among the N
+    rows: Tensor  # (N,) int64, utterance
+    tokens: Tensor  # (N,) int64
+    after_blank: Tensor | None  # (b, 1) bool, frames were skipped before it; None = none
+
+
 class Frames(NamedTuple):
-    """The frames that a search has to look at, and in each the tokens that may begin.
+    """The frames that a search has to look at.
 
     The longest utterance comes first, so that those which have a t-th frame are the first b.
     """
 
-    log_probs: list[Tensor]  # T times (b, V)
-    tokens: list[Tensor]  # T times (b, K), without the blank, likeliest first; K varies
-    starts: list[Tensor]  # T times (b, K), their log-probabilities, −inf where they may not begin
-    after_blank: list[Tensor | None]  # T times (b, 1) bool: frames were skipped before; None = none
+    frames: list[Frame]
     skipped: Tensor  # (B,) summed log-probability of the blanks in skipped frames
     order: Tensor  # (B,) the batch's row of each utterance
 
@@ -75,8 +87,8 @@ def read_frames(
         log_probs: (B, T, V) float32. lengths: (B,) int64.
         token_threshold: natural log. A token less probable than this in a frame begins nowhere
             in it; the frame's best token always may.
-        blank_threshold: natural log. Frames whose blank is more probable are skipped as if it
-            were certain.
+        blank_threshold: natural log. Frames whose blank is more probable are skipped as if
+            nothing else could be.
         n_tokens: at most so many tokens begin in a frame.
     """
     padding = padding_mask(lengths, log_probs.shape[1], log_probs.device)
@@ -91,28 +103,48 @@ def read_frames(
     before = torch.nn.functional.pad(places[:, :-1], (1, 0), value=-1)
     exists = torch.arange(n_frames, device=kept.device)[:, None] < n_kept  # (T, B)
     jumps = (places - before > 1).t() & exists
-    starts, tokens = _starts(kept, token_threshold, n_tokens)
-    widths = (starts.isfinite() & exists[:, :, None]).sum(2).amax(1).clamp_(min=1).tolist()
-    rows, jumped = exists.sum(1).tolist(), jumps.any(1).tolist()
-    return Frames(
-        [kept[t, :n] for t, n in enumerate(rows)],
-        [tokens[t, :n, :k] for t, (n, k) in enumerate(zip(rows, widths, strict=True))],
-        [starts[t, :n, :k] for t, (n, k) in enumerate(zip(rows, widths, strict=True))],
-        [jumps[t, :n, None] if jumped[t] else None for t, n in enumerate(rows)],
-        skipped,
-        order,
-    )
+    allowed = _allowed(kept, token_threshold, n_tokens).masked_fill(~exists[:, :, None], IMPOSSIBLE)
+    return Frames(list(_frames(kept, allowed, exists, jumps)), skipped, order)
 
 
-def _starts(log_probs: Tensor, threshold: float | None, n_tokens: int) -> tuple[Tensor, Tensor]:
-    """Log-probabilities (T, B, K) of the tokens that may begin in each frame, and the tokens."""
-    others = log_probs.clone()
-    others[:, :, BLANK] = IMPOSSIBLE
-    starts, tokens = others.topk(min(n_tokens, others.shape[2] - 1), dim=2)
+def _allowed(log_probs: Tensor, threshold: float | None, n_tokens: int) -> Tensor:
+    """`log_probs` (T, B, V) of the tokens that may begin, −inf for all others."""
+    least = torch.full_like(log_probs[:, :, :1], IMPOSSIBLE)
     if threshold is not None:
         least = log_probs.amax(2, keepdim=True).clamp(max=threshold)
-        starts = starts.masked_fill(starts < least, IMPOSSIBLE)
-    return starts, tokens
+    others = log_probs.masked_fill(log_probs < least, IMPOSSIBLE)
+    others[:, :, BLANK] = IMPOSSIBLE
+    if n_tokens < others.shape[2] - 1:
+        best = others.topk(n_tokens, dim=2).indices
+        others = torch.full_like(others, IMPOSSIBLE).scatter(2, best, others.gather(2, best))
+    return others
+
+
+def _frames(kept: Tensor, allowed: Tensor, exists: Tensor, jumps: Tensor) -> Iterator[Frame]:
+    """Frame by frame, from tensors (T, B, V) and masks (T, B)."""
+    may_begin = allowed.isfinite()
+    columns = may_begin.cumsum(2) - 1
+    begins = may_begin.nonzero()  # sorted by frame, then utterance
+    n_starts = may_begin.sum((1, 2))
+    # The first start of each utterance's frame among those of the frame.
+    firsts = may_begin.sum(2).cumsum(1) - may_begin.sum(2)
+    widths = columns[:, :, -1].amax(1).add(1).clamp_(min=1)
+    facts = torch.stack([exists.sum(1), n_starts, widths, jumps.any(1)], 1).tolist()
+    done = 0
+    for t, (n, n_here, width, jumped) in enumerate(facts):
+        rows, tokens = begins[done : done + n_here, 1], begins[done : done + n_here, 2]
+        done += n_here
+        # Places beyond an utterance's own are never chosen; they only have to exist.
+        starts = firsts[t, :n, None] + torch.arange(width, device=kept.device)
+        yield Frame(
+            kept[t, :n],
+            allowed[t, :n],
+            columns[t, :n].clamp(min=0),
+            starts.clamp_(max=max(0, n_here - 1)),
+            rows,
+            tokens,
+            jumps[t, :n, None] if jumped else None,
+        )
 
 
 class Beam(NamedTuple):
@@ -151,21 +183,20 @@ def search(frames: Frames, width: int, fusion: Fusion | None = None) -> Found:
     """Run a beam of `width` prefixes over all frames."""
     beam, offset = _empty(frames, width, fusion), frames.skipped.clone()
     origins, grown, ended = [], [], []
-    inputs = zip(*frames[:4], strict=True)
-    for log_probs, tokens, starts, after_blank in inputs:
-        if (n := len(log_probs)) < len(beam.last):
+    for frame in frames.frames:
+        if (n := len(frame.log_probs)) < len(beam.last):
             ended.append(beam.rows(slice(n, None)))
             beam = beam.rows(slice(n))
-        if after_blank is not None:
-            beam = _through_blank(beam, after_blank)
-        beam, origin, token = advance(beam, log_probs, tokens, starts, width, fusion)
+        if frame.after_blank is not None:
+            beam = _through_blank(beam, frame.after_blank)
+        beam, chosen = advance(beam, frame, fusion)
         # Rounding grows with the numbers' size, so the best is kept at 0.
         best = beam.acoustic.amax(1)
         best = best.masked_fill(best == IMPOSSIBLE, 0.0)  # fusion may forbid all that is possible
         offset[:n] += best
         beam = beam._replace(blank=beam.blank - best[:, None], token=beam.token - best[:, None])
-        origins.append(origin)
-        grown.append(token)
+        origins.append(chosen.origin)
+        grown.append(chosen.token)
     return Found(_joined([beam, *reversed(ended)]), offset, origins, grown, frames.order)
 
 
@@ -176,58 +207,64 @@ def _joined(beams: list[Beam]) -> Beam:
     return Beam(*map(torch.cat, columns), *joined)
 
 
-def advance(
-    beam: Beam, log_probs: Tensor, tokens: Tensor, starts: Tensor, width: int, fusion: Fusion | None
-) -> tuple[Beam, Tensor, Tensor]:
-    """The beam after one more frame of (B, V) `log_probs`; where each prefix comes from, and the
-    token it grew by.
+def advance(beam: Beam, frame: Frame, fusion: Fusion | None) -> tuple[Beam, Chosen]:
+    """The beam after one more frame, and how each of its prefixes came about.
 
     Each prefix either stays (a blank, or its last token held on) or grows by a token. A grown
     prefix that is in the beam already is the same text, so its probability moves there.
     """
-    n, n_prefixes = beam.last.shape
-    n_tokens = tokens.shape[1]
-    before = beam.acoustic
-    stay_blank = before + log_probs[:, BLANK, None]
-    stay_token = beam.token + log_probs.gather(1, beam.last)
+    (n, width), n_columns = beam.last.shape, frame.starts.shape[1]
+    before, rows = beam.acoustic, frame.rows
+    stay_blank = before + frame.log_probs[:, BLANK, None]
+    stay_token = beam.token + frame.log_probs.gather(1, beam.last)
 
     # A token right after itself is a new one only across a blank.
-    same = tokens[:, None, :] == beam.last[:, :, None]  # (B, W, K)
-    grow = torch.where(same, beam.blank[:, :, None], before[:, :, None]) + starts[:, None, :]
+    again = beam.last[rows] == frame.tokens[:, None]  # (N, W)
+    grow = torch.where(again, beam.blank[rows], before[rows])
+    grow += frame.allowed[rows, frame.tokens][:, None]
+    grow += beam.bonus[rows]
+    added, memo = fusion.grow(beam.states, rows, frame.tokens) if fusion else (None, None)
+    if added is not None:
+        grow += added
 
-    is_child = beam.parent[:, :, None] == beam.prefix[:, None, :]  # (B, W, W)
-    has_parent, parent = is_child.max(2)
-    begins, column = same.max(2)
-    twice = has_parent & begins  # grown from its parent, this prefix is in the beam already
-    place = parent * n_tokens + column
-    moved = grow.flatten(1).gather(1, place).masked_fill_(~twice, IMPOSSIBLE)
+    parent, in_beam = _parents(beam)
+    again = beam.last.gather(1, parent) == beam.last
+    moved = torch.where(again, beam.blank.gather(1, parent), before.gather(1, parent))
+    moved += frame.allowed.gather(1, beam.last)
+    moved.masked_fill_(~in_beam, IMPOSSIBLE)
     stay_token = torch.logaddexp(stay_token, moved)
 
-    ranks = torch.empty(n, n_prefixes * (1 + n_tokens) + 1, device=grow.device)
-    stay, grown = ranks[:, :n_prefixes], ranks[:, n_prefixes:-1].view(n, n_prefixes, n_tokens)
-    torch.add(torch.logaddexp(stay_blank, stay_token), beam.bonus, out=stay)
-    bonus, memo = beam.bonus[:, :, None].expand_as(grow), None
-    if fusion:
-        added, memo = fusion.grow(beam.states, tokens)
-        bonus = added.add_(bonus)
-    torch.add(grow, bonus, out=grown)
-    ranks.scatter_(1, (place + n_prefixes).masked_fill_(~twice, ranks.shape[1] - 1), IMPOSSIBLE)
-    best, places = ranks[:, :-1].topk(width, dim=1)
-    chosen = _chosen(places, tokens, n_prefixes)
-    alive = best > IMPOSSIBLE
+    # Utterance by utterance: the prefixes that stay, those grown by each token, one row unused.
+    ranks = torch.full((n, 2 + n_columns, width), IMPOSSIBLE, device=before.device)
+    torch.add(torch.logaddexp(stay_blank, stay_token), beam.bonus, out=ranks[:, 0])
+    column = frame.columns[rows, frame.tokens]
+    ranks.view(-1, width).index_copy_(0, rows * (2 + n_columns) + 1 + column, grow)
+    twice = (1 + frame.columns.gather(1, beam.last)) * width + parent
+    twice.masked_fill_(~in_beam | (moved == IMPOSSIBLE), (1 + n_columns) * width)
+    ranks = ranks.view(n, -1).scatter_(1, twice, IMPOSSIBLE)
+    best, places = ranks[:, : (1 + n_columns) * width].topk(width, dim=1)
+    chosen = _chosen(places, frame, width)
     states = fusion.follow(beam.states, memo, chosen) if fusion else ()
-    after = _follow(beam, chosen, alive, (stay_blank, stay_token), (grow, bonus), states)
-    return after, chosen.origin, chosen.token
+    alive = best > IMPOSSIBLE
+    after = _follow(beam, chosen, alive, (stay_blank, stay_token), frame, added, states)
+    return after, chosen
 
 
-def _chosen(places: Tensor, tokens: Tensor, n_prefixes: int) -> Chosen:
+def _parents(beam: Beam) -> tuple[Tensor, Tensor]:
+    """Place of each prefix's parent in the beam, and whether it is there at all; (B, W)."""
+    prefixes, places = beam.prefix.sort(1)
+    found = torch.searchsorted(prefixes, beam.parent).clamp_(max=prefixes.shape[1] - 1)
+    return places.gather(1, found), prefixes.gather(1, found) == beam.parent
+
+
+def _chosen(places: Tensor, frame: Frame, width: int) -> Chosen:
     """What `places` (B, W) among W prefixes that stay and W·K that grew are."""
-    stays = places < n_prefixes
-    cell = (places - n_prefixes).clamp_(min=0)
-    n_tokens = tokens.shape[1]
-    origin = torch.where(stays, places, cell // n_tokens)
-    column = cell % n_tokens
-    return Chosen(origin, stays, column, tokens.gather(1, column).masked_fill_(stays, BLANK))
+    column, origin = places // width - 1, places % width
+    stays = column < 0
+    start = frame.starts.gather(1, column.clamp_(min=0))
+    if not len(frame.tokens):
+        return Chosen(origin, stays, torch.full_like(origin, BLANK), start)
+    return Chosen(origin, stays, frame.tokens[start].masked_fill_(stays, BLANK), start)
 
 
 def _follow(
@@ -235,26 +272,32 @@ def _follow(
     chosen: Chosen,
     alive: Tensor,
     stay: tuple[Tensor, Tensor],
-    grown: tuple[Tensor, Tensor],
+    frame: Frame,
+    added: Tensor | None,
     states: tuple[Tensor, ...],
 ) -> Beam:
-    """The beam of the chosen prefixes; places that are not `alive` hold none."""
-    origin, stays, column, token = chosen
-    prefix = beam.prefix.gather(1, origin)
+    """The beam of the chosen prefixes; places that are not `alive` hold none.
+
+    Args:
+        stay: log-probabilities of the prefixes that stay, by a blank and by their last token.
+        added: (N, W) what fusion added.
+    """
+    origin, stays, token, start = chosen
+    prefix, last, blank = (x.gather(1, origin) for x in (beam.prefix, beam.last, beam.blank))
+    bonus = beam.bonus.gather(1, origin)
+    if added is not None and len(added):
+        more = added.flatten()[start * added.shape[1] + origin]
+        bonus = bonus + more.masked_fill_(stays, 0.0)
+    grow = torch.where(last == token, blank, beam.acoustic.gather(1, origin))
+    grow += frame.allowed.gather(1, token)
     nobody = _nobody(origin.shape[1], origin.device)
-    cell = origin * grown[0].shape[2] + column
-    grow, bonus = (part.flatten(1).gather(1, cell) for part in grown)
-
-    def either(kept: Tensor, new: Tensor) -> Tensor:
-        return torch.where(stays, kept.gather(1, origin), new)
-
     return Beam(
         torch.where(stays, prefix, prefix * MULTIPLIER + token).where(alive, nobody),
-        either(beam.parent, prefix).where(alive, nobody - NOBODY),
-        either(beam.last, token),
+        torch.where(stays, beam.parent.gather(1, origin), prefix).where(alive, nobody - NOBODY),
+        torch.where(stays, last, token),
         stay[0].gather(1, origin).masked_fill_(~(stays & alive), IMPOSSIBLE),
-        either(stay[1], grow).masked_fill_(~alive, IMPOSSIBLE),
-        either(beam.bonus, bonus).masked_fill_(~alive, 0.0),
+        torch.where(stays, stay[1].gather(1, origin), grow).masked_fill_(~alive, IMPOSSIBLE),
+        bonus.masked_fill_(~alive, 0.0),
         states,
     )
 
@@ -288,9 +331,8 @@ def _through_blank(beam: Beam, where: Tensor) -> Beam:
 def without_boundary(beam: Beam, acoustic: Tensor, boundary: int) -> Tensor:
     """`acoustic` (B, W), where a text that ends on `boundary` has given its probability to the same
     text without it, if that is in the beam too."""
-    is_child = beam.parent[:, :, None] == beam.prefix[:, None, :]  # (B, W, W)
-    has_parent, parent = is_child.max(2)
-    moves = has_parent & (beam.last == boundary)
+    parent, in_beam = _parents(beam)
+    moves = in_beam & (beam.last == boundary)
     moved = acoustic.masked_fill(~moves, IMPOSSIBLE)
     # A text has one such child, so at most one of what is gathered is possible.
     gained = torch.full_like(acoustic, IMPOSSIBLE).scatter_reduce(1, parent, moved, "amax")

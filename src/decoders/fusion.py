@@ -34,19 +34,20 @@ class TokenFusion:
         self.model, self.words = self.model.to(device), self.words.to(device)
         return (torch.full(shape, self.model.start(), device=device),)
 
-    def grow(self, states: States, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Fusion`; the memo is the context after each token, (B, W, K)."""
-        (contexts,) = states
-        shape = (*contexts.shape, tokens.shape[1])
-        words = self.words[tokens][:, None, :].expand(shape)
-        scores, after = self.model.score(contexts[:, :, None].expand(shape), words)
+    def grow(self, states: States, rows: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Fusion`; the memo is the context after each token, (N, W)."""
+        contexts = states[0][rows]
+        words = self.words[tokens][:, None].expand(contexts.shape)
+        scores, after = self.model.score(contexts, words)
         return weighted(self.weight, scores) + self.bonus, after
 
     def follow(self, states: States, memo: Tensor, chosen: Chosen) -> States:
         """See `Fusion`."""
-        (contexts,) = states
-        grown = memo.flatten(1).gather(1, chosen.origin * memo.shape[2] + chosen.column)
-        return (torch.where(chosen.stays, contexts.gather(1, chosen.origin), grown),)
+        contexts = states[0].gather(1, chosen.origin)
+        if not len(memo):
+            return (contexts,)
+        grown = memo.flatten()[chosen.start * memo.shape[1] + chosen.origin]
+        return (torch.where(chosen.stays, contexts, grown),)
 
     def finish(self, states: States) -> Tensor:
         """See `Fusion`."""
@@ -99,22 +100,22 @@ class WordFusion:
         root = torch.full(shape, ROOT, device=device)
         return root, torch.full_like(root, self.model.start())
 
-    def grow(self, states: States, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def grow(self, states: States, rows: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """See `Fusion`; the memo is the context after the word that ends now, (B, W)."""
         nodes, contexts = states
-        after = self.children[nodes[:, :, None] * self.n_tokens + tokens[:, None, :]]
         promised = self.promises[nodes]
-        scores = self.promises[after] - promised[:, :, None]
-        ends = tokens == self.boundary  # (B, K), once a row at most
+        after = self.children[nodes[rows] * self.n_tokens + tokens[:, None]]
+        scores = self.promises[after] - promised[rows]
+        ends = tokens == self.boundary  # (N,), once an utterance at most
         if ends.device.type != "cpu":  # to ask would be to wait
             word_scores, after = self._end_word(nodes, contexts)
-            word_scores = (word_scores - promised)[:, :, None]
-            return torch.where(ends[:, None, :], word_scores, scores), after
-        rows, columns = ends.nonzero().unbind(1)
-        if not len(rows):
+            return torch.where(ends[:, None], (word_scores - promised)[rows], scores), after
+        ends = ends.nonzero().squeeze(1)
+        if not len(ends):
             return scores, contexts
+        rows = rows[ends]
         word_scores, after = self._end_word(nodes[rows], contexts[rows])
-        scores[rows, :, columns] = word_scores - promised[rows]
+        scores.index_copy_(0, ends, word_scores - promised[rows])
         return scores, contexts.index_copy(0, rows, after)
 
     def follow(self, states: States, memo: Tensor, chosen: Chosen) -> States:

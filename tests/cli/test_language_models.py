@@ -1,0 +1,66 @@
+"""decoder=beam_lm from the command line, in inference and in training."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from src.language_models import estimate, write_arpa
+from tests.cli.in_process import call, inference_arguments, untrained
+from tests.recordings import TONE, write
+
+TEXTS = ["good evening to you", "hello world", "good world"]
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory) -> Path:
+    """Checkpoint of an untrained model that writes letters."""
+    return untrained(tmp_path_factory.mktemp("letters") / "model.pt", "text=characters")
+
+
+@pytest.fixture
+def words(tmp_path) -> Path:
+    path = tmp_path / "words.arpa.gz"
+    write_arpa(estimate([text.split() for text in TEXTS], order=2), path)
+    return path
+
+
+def test_only_words_of_the_language_model_are_read_and_each_share_is_told(letters, words, tmp_path):
+    write(tmp_path / "talk.wav", TONE)
+    keys = ("decoder=beam_lm", f"decoder.language_model={words}", "decoder.bonus=6.0")
+    keys = (*keys, "decoder.hotwords={hello: 2.0}", "decoder.n_tokens=null")
+    result = call("inference", *inference_arguments(letters, tmp_path, *keys), f"input={tmp_path}")
+    assert result.status == 0
+    [path] = tmp_path.rglob("*talk.json")
+    record = json.loads(path.read_text("utf-8"))
+    known = {word for text in TEXTS for word in text.split()}
+    assert record["beam_text"].split() and set(record["beam_text"].split()) <= known
+    for reading in record["n_best"]:
+        assert reading["acoustic"] + reading["language"] == pytest.approx(
+            reading["score"], abs=1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("decoder.language_model=null", "decoder.language_model is null; name a file"),
+        ("decoder.language_model=nowhere.lm", "nowhere.lm: no such"),
+        ("decoder.lm_weight=-2", "decoder.lm_weight is -2"),
+        ("decoder.hotwords={c3po: 3}", "can't be spelt"),
+    ],
+)
+def test_a_mistake_gives_one_clear_line(letters, words, tmp_path, override, message):
+    keys = ("decoder=beam_lm", f"decoder.language_model={words}", override)
+    write(tmp_path / "talk.wav", TONE)
+    arguments = inference_arguments(letters, tmp_path / "out", *keys)
+    assert message in call("inference", *arguments, f"input={tmp_path}").refusal
+
+
+def test_a_damaged_language_model_is_named_before_anything_is_read(letters, tmp_path):
+    path = tmp_path / "broken.arpa"
+    path.write_text("\\data\\\nngram 1=3\n\n\\1-grams:\n-1.0\tone\n")
+    write(tmp_path / "talk.wav", TONE)
+    keys = ("decoder=beam_lm", f"decoder.language_model={path}", f"input={tmp_path}")
+    refusal = call("inference", *inference_arguments(letters, tmp_path, *keys)).refusal
+    assert "broken.arpa" in refusal and "\n" not in refusal.strip()

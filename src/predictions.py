@@ -1,5 +1,6 @@
 """What a recogniser read in an utterance, as a file shows it and as it is scored."""
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -55,21 +56,45 @@ class Prediction:
             "confidence": _short(utterance_confidence(best)),
             "duration_s": _short(self.duration_s),
             "tokens": self.token_times(),
+            **({"words": self.word_times()} if " " in self.symbols else {}),
             "n_best": [_scored(h) for h in n_best],
         }
 
     def token_times(self) -> list[dict[str, Any]]:
-        """Token, time in seconds at which it is first seen, and confidence, in order."""
+        """Token, seconds from which and until which it is seen, and confidence, in order."""
         best = self.best
         confidences = best.confidences or (None,) * len(best.tokens)
+        ends = best.ends or tuple(frame + 1 for frame in best.frames)
         return [
             {
                 "token": self.symbols[token],
-                "start_s": round(frame * self.frame_s, 3),
+                "start_s": round(start * self.frame_s, 3),
+                "end_s": round(min(end * self.frame_s, self.duration_s), 3),
                 "confidence": _short(confidence),
             }
-            for token, frame, confidence in zip(best.tokens, best.frames, confidences, strict=True)
+            for token, start, end, confidence in zip(
+                best.tokens, best.frames, ends, confidences, strict=True
+            )
         ]
+
+    def word_times(self) -> list[dict[str, Any]]:
+        """Word, seconds from its first token to the end of its last, and the least of its tokens'
+        confidences, in order; for tokens that a space divides into words."""
+        words = []
+        for is_space, group in itertools.groupby(
+            self.token_times(), key=lambda token: token["token"] == " "
+        ):
+            tokens = list(group)
+            if not is_space:
+                words.append(
+                    {
+                        "word": "".join(token["token"] for token in tokens),
+                        "start_s": tokens[0]["start_s"],
+                        "end_s": tokens[-1]["end_s"],
+                        "confidence": _least(token["confidence"] for token in tokens),
+                    }
+                )
+        return words
 
 
 def utterance_confidence(hypothesis: Hypothesis) -> float | None:
@@ -134,6 +159,11 @@ def _text_errors(prediction: Prediction, text: str) -> dict[str, ErrorCounts]:
         "wer": word_errors(prediction.target, text),
         "cer": character_errors(prediction.target, text),
     }
+
+
+def _least(confidences: Iterable[float | None]) -> float | None:
+    known = list(confidences)
+    return None if None in known else min(known)
 
 
 def _scored(hypothesis: Hypothesis) -> dict[str, Any]:

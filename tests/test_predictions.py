@@ -64,12 +64,30 @@ def test_a_prediction_file_says_what_was_read_when_and_how_surely():
         "confidence": 0.5,
         "duration_s": 1.25,
         "tokens": [
-            {"token": "h", "start_s": 0.04, "confidence": 0.5},
-            {"token": "a", "start_s": 0.1, "confidence": 0.5},
-            {"token": "t", "start_s": 0.16, "confidence": 0.5},
+            {"token": "h", "start_s": 0.04, "end_s": 0.06, "confidence": 0.5},
+            {"token": "a", "start_s": 0.1, "end_s": 0.12, "confidence": 0.5},
+            {"token": "t", "start_s": 0.16, "end_s": 0.18, "confidence": 0.5},
         ],
+        "words": [{"word": "hat", "start_s": 0.04, "end_s": 0.18, "confidence": 0.5}],
         "n_best": [{"text": "hat", "score": -1.5}, {"text": "cat", "score": -4.0}],
     }
+
+
+def test_a_word_lasts_from_its_first_token_to_its_last_and_is_as_sure_as_the_least():
+    read = Hypothesis(
+        text=" a cat",
+        tokens=LETTERS.encode(" a cat"),
+        frames=(0, 2, 4, 5, 9, 60),
+        score=-1.0,
+        confidences=(0.1, 0.9, 0.2, 0.8, 0.7, 0.95),
+        ends=(1, 4, 5, 7, 10, 70),
+    )
+    prediction = Prediction("x", "character", {"greedy": [read]}, LETTERS.symbols, 0.02, 1.25)
+    assert prediction.word_times() == [
+        {"word": "a", "start_s": 0.04, "end_s": 0.08, "confidence": 0.9},
+        {"word": "cat", "start_s": 0.1, "end_s": 1.25, "confidence": 0.7},  # never past the sound
+    ]
+    assert "words" not in spoken("D O G", None).to_dict()
 
 
 def test_a_phoneme_prediction_names_the_word_it_means():

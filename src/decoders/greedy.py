@@ -36,6 +36,7 @@ class Greedy:
                     text=self.vocabulary.decode(spelling.tokens),
                     tokens=spelling.tokens,
                     frames=spelling.frames,
+                    ends=spelling.ends,
                     score=score,
                     confidences=spelling.confidences,
                 )

@@ -15,6 +15,7 @@ class Spelling(NamedTuple):
 
     tokens: tuple[int, ...]
     frames: tuple[int, ...]  # first frame of each token's run
+    ends: tuple[int, ...]  # the frame after its last
     confidences: tuple[float, ...]  # largest posterior within each token's run, 0 … 1
 
 
@@ -35,9 +36,13 @@ def collapse(paths: Tensor, log_probs: Tensor, lengths: Tensor) -> list[Spelling
     log_probs = log_probs.masked_fill(padding, -torch.inf)
     run_peak = torch.full_like(log_probs, -torch.inf).scatter_reduce(1, run, log_probs, "amax")
 
+    run_length = torch.zeros_like(run).scatter_add(1, run, (~padding).long())
+
     first = new_run & ~padding & (paths != BLANK)
     n_tokens = first.sum(1).tolist()
-    columns = (paths[first], first.nonzero()[:, 1], run_peak.gather(1, run)[first].exp())
+    starts = first.nonzero()[:, 1]
+    ends = starts + run_length.gather(1, run)[first]
+    columns = (paths[first], starts, ends, run_peak.gather(1, run)[first].exp())
     per_utterance = zip(*(column.split(n_tokens) for column in columns), strict=True)
     return [Spelling(*(tuple(part.tolist()) for part in parts)) for parts in per_utterance]
 

@@ -125,6 +125,7 @@ class PrefixBeam:
                 text=self.vocabulary.decode(spelling.tokens),
                 tokens=spelling.tokens,
                 frames=spelling.frames,
+                ends=spelling.ends,
                 score=total,
                 confidences=spelling.confidences,
                 acoustic=acoustic,

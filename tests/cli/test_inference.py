@@ -27,7 +27,7 @@ from tests.recordings import RATE, TONE, write
 
 KEYS = {
     "id", "pred_text", "text", "unit", "greedy_text", "beam_text", "score", "confidence",
-    "duration_s", "tokens", "n_best",
+    "duration_s", "tokens", "words", "n_best",
 }  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def test_the_test_part_is_read_written_and_scored(trained, commands_h5, tmp_path
         ids = {name.decode().replace("/", "_") for name in file["ds/id"][chosen]}
     assert set(found) == ids
     for record in found.values():
-        assert set(record) >= KEYS | {"word", "pred_word", "word_posterior"}
+        assert set(record) >= KEYS - {"words"} | {"word", "pred_word", "word_posterior"}
         assert record["pred_text"] == record["beam_text"] == record["n_best"][0]["text"]
     assert f"{len(ids)} utterances" in result.stdout
     beam, greedy = scored(capsys, folder), scored(capsys, folder, "greedy_text")
@@ -129,6 +129,7 @@ def test_a_prediction_tells_what_when_and_how_surely(letters, talks, tmp_path):
     assert "text" not in found["b"]
     for record in found.values():
         assert "".join(token["token"] for token in record["tokens"]) == record["pred_text"]
+        assert [word["word"] for word in record["words"]] == record["pred_text"].split()
         times = [token["start_s"] for token in record["tokens"]]
         assert len(times) > 5 and times == sorted(times)
         assert times[0] >= 0 and times[-1] <= record["duration_s"]

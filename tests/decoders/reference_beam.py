@@ -83,6 +83,7 @@ class ReferenceBeam:
                 text=self.vocabulary.decode(tokens),
                 tokens=tokens,
                 frames=spelling.frames,
+                ends=spelling.ends,
                 score=score,
                 confidences=spelling.confidences,
             )

@@ -24,5 +24,5 @@ def test_no_frame_of_the_padding_is_read():
     paths = torch.tensor([[1, 1, 1, 2], [0, 2, 2, 2]])
     log_probs = torch.tensor([[-1.0, -2.0, 0.0, 0.0], [-1.0, -2.0, -3.0, torch.nan]])
     first, second = collapse(paths, log_probs, torch.tensor([2, 3]))
-    assert first == ((1,), (0,), (torch.tensor(-1.0).exp().item(),))
-    assert second == ((2,), (1,), (torch.tensor(-2.0).exp().item(),))
+    assert first == ((1,), (0,), (2,), (torch.tensor(-1.0).exp().item(),))
+    assert second == ((2,), (1,), (3,), (torch.tensor(-2.0).exp().item(),))

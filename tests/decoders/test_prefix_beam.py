@@ -59,6 +59,7 @@ def test_frames_and_confidences_come_from_the_best_alignment(seed, n_frames):
             end = start
             while end < n_frames and path[end] == token:
                 end += 1
+            assert end in h.ends
             assert confidence == pytest.approx(np.exp(log_probs[start:end, token].max()), rel=1e-5)
 
 

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"utils"},
     {"batch", "audio", "text", "metrics", "language_models"},
-    {"transforms", "models", "loss", "decoders", "recognizer", "predictions"},
+    {"transforms", "models", "loss", "decoders", "alignment", "recognizer", "predictions"},
     {"datasets", "logger"},
     {"pipeline", "trainer"},
     set(),  # serve

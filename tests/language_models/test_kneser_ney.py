@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.language_models import BOS, EOS, UNK, NGram, estimate
+from src.language_models import BOS, EOS, UNK, NGram, estimate, lines, read_arpa
 from src.utils.errors import UserError
 from tests.language_models.brute_force import KneserNey
 from tests.language_models.models import as_dict
@@ -150,3 +152,21 @@ def test_the_last_threshold_holds_for_longer_n_grams_too():
     text = ["".join(p) for p in itertools.product("ab", repeat=3)] + ["aab"]
     short, long = estimate(text, 4, (0, 0, 1)), estimate(text, 4, (0, 0, 1, 1))
     assert as_dict(short) == as_dict(long)
+
+
+@pytest.mark.skipif(not shutil.which("lmplz"), reason="KenLM's lmplz is not on the path")
+@pytest.mark.parametrize("thresholds", [[0, 0, 0, 0], [0, 0, 1, 2]])
+def test_lmplz_estimates_the_same(tmp_path, shared_data, thresholds):
+    printed = lines([shared_data / "text/train-clean-100.text.xz"])
+    text = [line.lower().split()[1:] for line in itertools.islice(printed, 5000)]
+    (tmp_path / "text").write_text("".join(" ".join(words) + "\n" for words in text))
+    command = ["lmplz", "-o", "4", "-S", "1G", "--text", "text", "--arpa", "model.arpa", "--prune"]
+    subprocess.run([*command, *map(str, thresholds)], cwd=tmp_path, check=True, capture_output=True)
+    theirs, ours = (
+        as_dict(read_arpa(tmp_path / "model.arpa")),
+        as_dict(estimate(text, 4, thresholds)),
+    )
+    assert theirs.keys() == ours.keys()
+    del theirs[BOS,]  # they give it a probability, which nobody asks for
+    for gram, values in theirs.items():
+        assert ours[gram] == pytest.approx(values, abs=1e-5), gram

@@ -182,7 +182,8 @@ class _Reader:
     def _parsed(self, rows: list[Row], k: int, n_most: int) -> tuple[np.ndarray, ...]:
         """Words, log-probabilities and back-offs of lines split into at most `n_most` fields."""
         if not set(map(len, rows)) <= {k + 1, n_most}:
-            raise _Odd(f"a logarithm, {k} words" + " and perhaps a back-off" * (n_most > k + 1))
+            words = "1 word" if k == 1 else f"{k} words"
+            raise _Odd(f"a logarithm, {words}" + " and perhaps a back-off" * (n_most > k + 1))
         rows = [row if len(row) > k + 1 else [*row, b"0"] for row in rows]
         logs, *columns, backs = zip(*rows, strict=True)
         try:
@@ -194,7 +195,7 @@ class _Reader:
         if not (values[1] <= HIGHEST_BACKOFF).all():
             raise _Odd(f"a back-off of at most {HIGHEST_BACKOFF:.0f}")
         ids = np.array([self._indices(column, k) for column in columns], np.int32).T
-        log_probs, backoffs = np.maximum(values * LN10, NEVER).astype(np.float32)
+        log_probs, backoffs = (np.maximum(values, -99) * LN10).astype(np.float32)
         return ids, np.minimum(log_probs, 0), backoffs
 
     def _indices(self, words: Sequence[bytes], k: int) -> list[int]:

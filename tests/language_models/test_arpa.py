@@ -126,7 +126,7 @@ def test_crlf_blank_lines_spaces_and_a_missing_back_off_are_fine(tmp_path):
         (
             "ngram 1=4",
             "ngram 1=5",
-            ", line 13: expected one of 5 1-grams, with a logarithm, 1 words",
+            ", line 13: expected one of 5 1-grams, with a logarithm, 1 word",
         ),
         ("=2", "=1", ", line 15: expected \\end\\ after 1 2-grams; met '-2\\ta </s>'."),
         (
@@ -151,7 +151,7 @@ def test_crlf_blank_lines_spaces_and_a_missing_back_off_are_fine(tmp_path):
         (
             "\t-0.25",
             "\t-1\t-1",
-            ", line 9: expected one of 4 1-grams, with a logarithm, 1 words and",
+            ", line 9: expected one of 4 1-grams, with a logarithm, 1 word and",
         ),
         (
             "<s> a",
@@ -182,6 +182,14 @@ def test_an_n_gram_without_its_beginning_is_named_by_line_past_blank_lines(tmp_p
     )
     message = refusal(write(tmp_path, text))
     assert message == ", line 21: the 3-gram 'a a </s>' is listed without its first 2 words."
+
+
+def test_logarithms_of_nothing_are_read_as_minus_99(tmp_path):
+    for nothing in ("-inf", "-1e308", "-100"):
+        path = write(tmp_path, BIGRAMS.replace("-99", nothing).replace("-0.25", nothing))
+        grams = read_arpa(path)
+        values = [grams.log_probs[0][1], grams.backoffs[0][1]]
+        assert values == [np.float32(NEVER)] * 2
 
 
 def test_a_file_that_is_not_utf_8_is_refused(tmp_path):

@@ -92,7 +92,7 @@ def test_config_keys_named_in_the_guides_exist():
     assert len(keys) >= 20
     sets = [
         ("deepspeech2", ["decoder=beam", "logger=wandb"]),
-        ("convnet", []),
+        ("convnet", ["decoder=beam_lm"]),
         ("convnet", ["dataset=speech_commands_csr", "transform=logmel80_stored"]),
     ]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):

@@ -1,7 +1,7 @@
 """Frames of tokens → words and tokens with their times."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ class Timing(NamedTuple):
     tokens: list[Interval]  # those between words (the space, "|") too
     duration_s: float
     score: float  # natural log of the path's probability
-    confidence: float  # geometric mean over the tokens
+    confidence: float  # geometric mean over the tokens of all words
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -60,22 +60,22 @@ def timing_of(
     starts, ends = np.minimum(bounds, duration_s).round(6).tolist()
     confidences = alignment.confidences.tolist()
     tokens = [Interval(*parts) for parts in zip(symbols, starts, ends, confidences, strict=True)]
-    spoken = zip(words, _groups(tokens, between), strict=True)
+    groups = _groups(tokens, between)
     return Timing(
         [
-            Interval(word, of[0].start_s, of[-1].end_s, mean_confidence(t.confidence for t in of))
-            for word, of in spoken
+            Interval(word, spoken[0].start_s, spoken[-1].end_s, mean_confidence(spoken))
+            for word, spoken in zip(words, groups, strict=True)
         ],
         tokens,
         duration_s,
         alignment.score,
-        mean_confidence(confidences),
+        mean_confidence([token for spoken in groups for token in spoken]),
     )
 
 
-def mean_confidence(confidences: Iterable[float]) -> float:
-    """Geometric mean, as for predictions."""
-    logs = [math.log(max(confidence, 1e-10)) for confidence in confidences]
+def mean_confidence(tokens: Sequence[Interval]) -> float:
+    """Geometric mean of their confidences, as for predictions."""
+    logs = [math.log(max(token.confidence, 1e-10)) for token in tokens]
     return math.exp(sum(logs) / len(logs))
 
 

@@ -153,7 +153,7 @@ def test_no_interval_goes_beyond_a_resampled_recording(
 
 
 def test_phonemes_divided_by_bars(talks, tmp_path, capsys):
-    model = untrained(tmp_path / "phonemes.pt", "text=phonemes_cmu")
+    model = untrained(tmp_path / "phonemes.pt", "text=phonemes")
     clip(talks, "a", "nine two")
     status, *_ = run(capsys, model, talks / "a.wav", "--out", tmp_path / "out")
     assert status == 0

@@ -4,6 +4,7 @@ from src.build.inference import build_inference, load_recognizer
 from src.build.parts import build_recognizer, build_text, build_transcriber
 from src.build.targets import build, check_keys, check_top, plain
 from src.build.training import KEYS, build_trainer
+from src.build.tuned import save_tuned, tuned_file
 
 __all__ = [
     "KEYS",
@@ -17,4 +18,6 @@ __all__ = [
     "check_top",
     "load_recognizer",
     "plain",
+    "save_tuned",
+    "tuned_file",
 ]

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, Sampler
 
 from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
 from src.build.targets import build, check_keys, check_top
+from src.build.tuned import with_tuned
 from src.datasets import AudioFiles, Batches, Loader, make_loader
 from src.pipeline import Transcriber
 from src.trainer import load_checkpoint, load_weights
@@ -86,8 +87,9 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         check_sample_rate(dataset, recognizer)
         name = _name_of_part(node, corpus, str(config["part"]))
     unreadable = dict(dataset.unreadable)
+    decoder = with_tuned(config["decoder"], str(config["checkpoint"]))
     return Inference(
-        build_transcriber(recognizer.to(device), text, config["decoder"], config["precision"]),
+        build_transcriber(recognizer.to(device), text, decoder, config["precision"]),
         dataset,
         build_loader(dataset, config["loader"], unreadable, pin_memory=device.type == "cuda"),
         unreadable,

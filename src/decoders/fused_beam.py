@@ -13,6 +13,8 @@ from src.language_models.grams import SPACE
 from src.text import Vocabulary
 from src.utils.errors import UserError
 
+LM_WEIGHT, BONUS = 0.8, 1.0  # where nobody has tuned them
+
 
 class FusedBeam(PrefixBeam):
     """As `PrefixBeam`, where an n-gram model has its say in every prefix.
@@ -25,9 +27,9 @@ class FusedBeam(PrefixBeam):
         vocabulary, beam_width, n_best, token_threshold, blank_threshold, n_tokens: see
             `PrefixBeam`.
         language_model: a file from scripts.train_lm, or an ARPA file.
-        lm_weight: of the language model's natural logs, from 0.
+        lm_weight: of the language model's natural logs, from 0; None = 0.8.
         bonus: natural log, added for each unit: each further word makes a text less likely, and
-            without it too few would come out.
+            without it too few would come out; None = 1.
         hotwords: word → natural log added where it occurs; for models of words only. A word that
             the model doesn't know is added to its list, and counts as <unk>.
 
@@ -40,8 +42,8 @@ class FusedBeam(PrefixBeam):
         self,
         vocabulary: Vocabulary,
         language_model: str | Path | None = None,
-        lm_weight: float = 0.8,
-        bonus: float = 1.0,
+        lm_weight: float | None = None,
+        bonus: float | None = None,
         hotwords: Mapping[str, float] | None = None,
         beam_width: int = 32,
         n_best: int = 5,
@@ -55,6 +57,8 @@ class FusedBeam(PrefixBeam):
                 "decoder.language_model is null; name a file: python -m scripts.train_lm estimates "
                 "one from text, an ARPA file does as well."
             )
+        lm_weight = LM_WEIGHT if lm_weight is None else lm_weight
+        bonus = BONUS if bonus is None else bonus
         if not 0 <= lm_weight < float("inf"):
             raise UserError(f"decoder.lm_weight is {lm_weight}; expected a number from 0 up.")
         model = NGram.load(language_model)

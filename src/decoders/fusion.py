@@ -27,7 +27,12 @@ class TokenFusion:
     boundary = None
 
     def __init__(self, model: NGram, words: Tensor, weight: float, bonus: float) -> None:
-        self.model, self.words, self.weight, self.bonus = model, words, weight, bonus
+        self.model, self.words = model, words
+        self.reweigh(weight, bonus)
+
+    def reweigh(self, weight: float, bonus: float) -> None:
+        """Take other weights, which costs nothing."""
+        self.weight, self.bonus = weight, bonus
 
     def start(self, shape: tuple[int, int], device: torch.device) -> States:
         """See `Fusion`: the language model's context."""
@@ -81,16 +86,23 @@ class WordFusion:
         bonus: float,
         boosts: Tensor | None = None,
     ) -> None:
-        self.model, self.boundary, self.weight = model, boundary, weight
+        self.model, self.boundary = model, boundary
         self.n_tokens = tree.children.shape[1]
-        boosts = bonus + (torch.zeros(len(words)) if boosts is None else boosts)
-        alone, _ = model.score(torch.zeros_like(words), words)
-        promises = tree.best_below(weighted(weight, alone) + boosts)
-        promises = torch.cat([promises - promises[ROOT], torch.tensor([FORBIDDEN])])
         self.children = _transitions(tree, boundary)  # ((n nodes + 1) · V,) int32
-        self.promises = promises  # (n nodes + 1,), the best that may come, beside the root's
         self.words = torch.cat([words, torch.tensor([-1])])[tree.ends[:, 0]]  # by node
-        self.boosts = torch.cat([boosts, torch.tensor([FORBIDDEN])])[tree.ends[:, 0]]
+        self._tree = tree
+        self._alone, _ = model.score(torch.zeros_like(words), words)
+        self._own = torch.zeros(len(words)) if boosts is None else boosts
+        self.reweigh(weight, bonus)
+
+    def reweigh(self, weight: float, bonus: float) -> None:
+        """Take other weights: what is promised within words is reckoned anew."""
+        self.weight = weight
+        boosts = self._own + bonus
+        promises = self._tree.best_below(weighted(weight, self._alone) + boosts)
+        # (n nodes + 1,), the best that may come, beside the root's
+        self.promises = torch.cat([promises - promises[ROOT], torch.tensor([FORBIDDEN])])
+        self.boosts = torch.cat([boosts, torch.tensor([FORBIDDEN])])[self._tree.ends[:, 0]]
 
     def start(self, shape: tuple[int, int], device: torch.device) -> States:
         """See `Fusion`: the node in the tree, and the language model's context."""

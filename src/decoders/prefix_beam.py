@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from src.batch import Emissions, Hypothesis
-from src.decoders.beam_search import Found, Fusion, read_frames, search, spell, without_boundary
+from src.decoders.beam_search import Found, Fusion, search, spell, without_boundary
 from src.decoders.emissions import check_emissions
 from src.decoders.paths import best_alignment, collapse
+from src.decoders.worthwhile import read_frames
 from src.text import Vocabulary
 from src.utils.errors import UserError
 

@@ -56,7 +56,9 @@ def runs(tmp_path_factory):
         text=True,
     ) as nursery:
         yield Runs(tmp_path_factory.mktemp("runs"), nursery)
-        nursery.stdin.close()
+        # Closing its input would end it too, were it not for what others forked meanwhile: a
+        # worker that some test left behind holds that pipe open as well.
+        nursery.terminate()
 
 
 @pytest.fixture(scope="session")

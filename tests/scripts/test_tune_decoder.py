@@ -106,7 +106,7 @@ def test_a_damaged_file_of_weights_is_passed_over(checkpoint, model, damage):
 )
 def test_a_mistake_gives_one_line(checkpoint, model, tmp_path, override, message):
     write(tmp_path / "talk.wav", TONE)
-    keys = [f"checkpoint={checkpoint}", f"input={tmp_path}", "device=cpu"]
+    keys = [f"checkpoint={checkpoint}", f"input={tmp_path}", "device=cpu", "loader.n_workers=0"]
     keys += [] if override == "decoder=greedy" else [f"decoder.language_model={model}"]
     with pytest.raises(SystemExit, match=message) as ended:
         tune_decoder.main([*keys, override])

@@ -15,7 +15,7 @@ from src import audio
 from src.alignment import Timing, align, emissions_in_chunks, textgrid, timing_of
 from src.alignment.chunks import CHUNK_S, CONTEXT_S
 from src.build import load_recognizer
-from src.datasets.files import find_recordings, unique_ids
+from src.datasets.files import base_folder, find_recordings, transcript_beside, unique_ids
 from src.utils.devices import pick_device
 from src.utils.errors import UserError
 from src.utils.files import atomic_write, inside, write_json
@@ -127,9 +127,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 def names_of(paths: Sequence[Path], given: str) -> list[str]:
     """Where each recording's files go below the output folder: its path below the input."""
-    folder = Path(given)
-    if not folder.is_dir():
-        folder = Path(os.path.commonpath([path.parent for path in paths]))
+    folder = base_folder(list(paths), Path(given))
     below = (path.relative_to(folder).with_suffix("").as_posix() for path in paths)
     # Names that are not UTF-8 can't be written into JSON.
     return unique_ids(name.encode("utf-8", "replace").decode() for name in below)
@@ -187,7 +185,7 @@ def transcript_of(path: Path) -> str:
     """
     beside = path.with_suffix(".txt")
     if beside.is_file() and beside != path:
-        return " ".join(_text(beside).split())
+        return transcript_beside(path)
     listed = _listed(path.parent)
     if path.stem in listed:
         return listed[path.stem]

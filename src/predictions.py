@@ -15,6 +15,7 @@ from src.metrics import (
     summarise,
     word_errors,
 )
+from src.utils.means import geometric_mean
 from src.utils.tables import percent, table
 
 
@@ -101,8 +102,7 @@ def utterance_confidence(hypothesis: Hypothesis) -> float | None:
     """Geometric mean of the token confidences, 0 … 1; None where nothing was read."""
     if not hypothesis.confidences:
         return None
-    logs = [math.log(max(c, 1e-10)) for c in hypothesis.confidences]
-    return math.exp(sum(logs) / len(logs))
+    return geometric_mean(hypothesis.confidences)
 
 
 def error_counts(predictions: Iterable[Prediction]) -> dict[str, list[ErrorCounts]]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from src.alignment.viterbi import Alignment
+from src.utils.means import geometric_mean
 
 
 class Interval(NamedTuple):
@@ -75,8 +76,7 @@ def timing_of(
 
 def mean_confidence(tokens: Sequence[Interval]) -> float:
     """Geometric mean of their confidences, as for predictions."""
-    logs = [math.log(max(token.confidence, 1e-10)) for token in tokens]
-    return math.exp(sum(logs) / len(logs))
+    return geometric_mean([token.confidence for token in tokens])
 
 
 def _groups(tokens: list[Interval], between: str) -> list[list[Interval]]:

@@ -4,7 +4,7 @@ from src.build.inference import build_inference, load_recognizer
 from src.build.parts import build_recognizer, build_text, build_transcriber
 from src.build.targets import build, check_keys, check_top, plain
 from src.build.training import KEYS, build_trainer
-from src.build.tuned import save_tuned, tuned_file
+from src.build.tuned import save_tuned
 
 __all__ = [
     "KEYS",
@@ -19,5 +19,4 @@ __all__ = [
     "load_recognizer",
     "plain",
     "save_tuned",
-    "tuned_file",
 ]

@@ -56,7 +56,7 @@ class AudioFiles(Dataset[Utterance]):
         sort: str | None = None,
     ) -> None:
         paths = find_recordings(str(input))
-        ids = unique_ids(_name(path, _base(paths, Path(input))) for path in paths)
+        ids = unique_ids(_name(path, base_folder(paths, Path(input))) for path in paths)
         durations_s, rejections = _measure(paths, ids)
         self.unreadable = rejections.explanations.get(UNREADABLE, {})
         if len(paths) == 1 and self.unreadable:
@@ -80,7 +80,7 @@ class AudioFiles(Dataset[Utterance]):
         self.ids = [ids[row] for row in kept]
         self.durations_s = durations_s[kept]
         self._paths = [paths[row] for row in kept]
-        self._transcripts = [_transcript(path) for path in self._paths]
+        self._transcripts = [transcript_beside(path) for path in self._paths]
         self._targets = _targets(self.ids, self._transcripts, text)
         self._resample = resample
 
@@ -148,7 +148,7 @@ def _recordings_below(path: Path) -> list[Path]:
     ]
 
 
-def _base(paths: list[Path], given: Path) -> Path:
+def base_folder(paths: list[Path], given: Path) -> Path:
     """The folder that ids start from: the one given, else the deepest common one."""
     if given.is_dir():
         return given
@@ -176,7 +176,7 @@ def _measure(paths: list[Path], ids: list[str]) -> tuple[np.ndarray, Rejections]
     return durations_s, rejections
 
 
-def _transcript(path: Path) -> str:
+def transcript_beside(path: Path) -> str:
     """What the .txt file beside a recording says, on one line; "" where there is none."""
     file = path.with_suffix(".txt")
     if not file.is_file() or file == path:

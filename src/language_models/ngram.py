@@ -92,7 +92,9 @@ class NGram:
         write_arrays(path, {"kind": self.KIND, "order": self.order}, arrays)
 
     def to(self, device: torch.device | str) -> Self:
-        """The same model on `device`."""
+        """The same model on `device`; itself where it is there already."""
+        if self.keys.device == torch.device(device):
+            return self
         tensors = {name: getattr(self, name).to(device) for name in self.TENSORS}
         return type(self)(self.words, self.order, tensors)
 

@@ -1,5 +1,6 @@
 """Prefix beam search with a language model: shallow fusion, chosen by a file's name."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,10 +60,19 @@ class FusedBeam(PrefixBeam):
             )
         lm_weight = LM_WEIGHT if lm_weight is None else lm_weight
         bonus = BONUS if bonus is None else bonus
-        if not 0 <= lm_weight < float("inf"):
-            raise UserError(f"decoder.lm_weight is {lm_weight}; expected a number from 0 up.")
-        model = NGram.load(language_model)
+        if not isinstance(hotwords, Mapping | None):
+            raise UserError(
+                f"decoder.hotwords is {hotwords}; expected words and numbers, such as "
+                "{kubernetes: 4.0}, or null."
+            )
         hotwords = dict(hotwords or {})
+        if not _is_finite(lm_weight) or lm_weight < 0:
+            raise UserError(f"decoder.lm_weight is {lm_weight}; expected a number from 0 up.")
+        logs = {"bonus": bonus} | {f"hotwords.{word}": log for word, log in hotwords.items()}
+        for key, value in logs.items():
+            if not _is_finite(value):
+                raise UserError(f"decoder.{key} is {value}; expected a number, a natural log.")
+        model = NGram.load(language_model)
         units = set(model.words) - {BOS, EOS, UNK}
         if units <= {*vocabulary.symbols, SPACE}:
             if hotwords:
@@ -73,6 +83,10 @@ class FusedBeam(PrefixBeam):
             self.fusion = _of_tokens(model, vocabulary, lm_weight, bonus)
         else:
             self.fusion = _of_words(model, vocabulary, lm_weight, bonus, hotwords)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _of_tokens(model: NGram, vocabulary: Vocabulary, weight: float, bonus: float) -> TokenFusion:

@@ -111,6 +111,12 @@ def test_where_every_text_is_forbidden_nothing_is_read(tmp_path):
         ({"language_model": "missing.arpa"}, "no such language model"),
         ({"lm_weight": -1.0}, "lm_weight is -1.0; expected a number from 0"),
         ({"lm_weight": float("nan")}, "lm_weight is nan"),
+        ({"lm_weight": "much"}, "lm_weight is much; expected a number from 0"),
+        ({"bonus": float("nan")}, "decoder.bonus is nan; expected a number"),
+        ({"bonus": "much"}, "decoder.bonus is much; expected a number"),
+        ({"hotwords": "ab"}, "decoder.hotwords is ab; expected words and numbers"),
+        ({"hotwords": {"ab": "much"}}, r"decoder.hotwords\.ab is much; expected a number"),
+        ({"hotwords": {"ab": float("inf")}}, r"decoder.hotwords\.ab is inf; expected a number"),
         ({"hotwords": {"zebra": 1.0}}, "'zebra' can't be spelt"),
     ],
 )

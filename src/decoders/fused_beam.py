@@ -25,7 +25,7 @@ class FusedBeam(PrefixBeam):
     they are words, only its words may, spelt in the vocabulary and parted by spaces.
 
     Args:
-        vocabulary, beam_width, n_best, token_threshold, blank_threshold, n_tokens: see
+        vocabulary, beam_width, n_best, token_threshold, blank_threshold, n_tokens, mbr_scale: see
             `PrefixBeam`.
         language_model: a file from scripts.train_lm, or an ARPA file.
         lm_weight: of the language model's natural logs, from 0; None = 0.8.
@@ -51,8 +51,11 @@ class FusedBeam(PrefixBeam):
         token_threshold: float | None = -8.0,
         blank_threshold: float | None = -0.001,
         n_tokens: int | None = 8,
+        mbr_scale: float | None = None,
     ) -> None:
-        super().__init__(vocabulary, beam_width, n_best, token_threshold, blank_threshold, n_tokens)
+        super().__init__(
+            vocabulary, beam_width, n_best, token_threshold, blank_threshold, n_tokens, mbr_scale
+        )
         if language_model is None:
             raise UserError(
                 "decoder.language_model is null; name a file: python -m scripts.train_lm estimates "

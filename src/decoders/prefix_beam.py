@@ -6,6 +6,7 @@ from torch import Tensor
 from src.batch import Emissions, Hypothesis
 from src.decoders.beam_search import Found, Fusion, search, spell, without_boundary
 from src.decoders.emissions import check_emissions
+from src.decoders.minimum_risk import check_scale, least_risk_first
 from src.decoders.paths import best_alignment, collapse
 from src.decoders.worthwhile import read_frames
 from src.text import Vocabulary
@@ -30,6 +31,9 @@ class PrefixBeam:
             nothing else could be: of the probability of all texts together, each such frame loses
             at most 1 − exp(blank_threshold). None reads every frame.
         n_tokens: at most so many tokens begin in a frame, the likeliest; None = all.
+        mbr_scale: of the scores, where the first of the n-best is to be the one with the fewest
+            errors to be expected (see `least_risk_first`), counted in words where the vocabulary
+            has a space, else in tokens; None = the one with the best score.
 
     With no threshold and n_tokens=None, nothing but the beam's width is approximate.
     """
@@ -44,6 +48,7 @@ class PrefixBeam:
         token_threshold: float | None = -10.0,
         blank_threshold: float | None = -0.001,
         n_tokens: int | None = None,
+        mbr_scale: float | None = None,
     ) -> None:
         _check_whole("beam_width", beam_width, "the beam must hold at least 1 prefix", 16)
         if not isinstance(n_best, int) or not 1 <= n_best <= beam_width:
@@ -55,16 +60,20 @@ class PrefixBeam:
         _check_log("blank_threshold", blank_threshold, "-0.001 passes over blanks above 99.9 %")
         if n_tokens is not None:
             _check_whole("n_tokens", n_tokens, "at least 1 token may begin in a frame", 8)
+        check_scale(mbr_scale)
         self.vocabulary = vocabulary
         self.beam_width = beam_width
         self.n_best = n_best
         self.token_threshold = token_threshold
         self.blank_threshold = blank_threshold
         self.n_tokens = n_tokens or len(vocabulary)
+        self.mbr_scale = mbr_scale
 
     @torch.no_grad()
     def __call__(self, emissions: Emissions) -> list[list[Hypothesis]]:
         """The n-best of each utterance, best first; one empty hypothesis where no frame is.
+
+        With an mbr_scale the first is the chosen one, and the others follow by their scores.
 
         Raises:
             UserError: emissions that can't be read (see `check_emissions`).
@@ -90,6 +99,9 @@ class PrefixBeam:
         rows = zip(order, spell(found, places), scores.tolist(), strict=True)
         log_probs, lengths = log_probs.cpu(), lengths.tolist()
         n_bests = {i: self._hypotheses(log_probs[i, : lengths[i]], *texts) for i, *texts in rows}
+        if self.mbr_scale is not None:
+            words = " " in self.vocabulary.symbols
+            n_bests = {i: least_risk_first(n, self.mbr_scale, words) for i, n in n_bests.items()}
         return [n_bests[i] for i in range(len(order))]
 
     def _scores(self, found: Found) -> tuple[Tensor, Tensor]:

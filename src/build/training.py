@@ -139,8 +139,11 @@ def describe(config: Mapping[str, Any], text: Any) -> dict[str, Any]:
     if "statistics" in transform["normalise"]:
         # They are among the weights; the file may since be gone, or that of another front end.
         transform["normalise"] = transform["normalise"] | {"statistics": None}
+    model = dict(config["model"])
+    if "weights" in model:  # so may the file of pretrained weights
+        model["weights"] = None
     return {
-        "config": {"text": config["text"], "transform": transform, "model": config["model"]},
+        "config": {"text": config["text"], "transform": transform, "model": model},
         "symbols": list(text.vocabulary.symbols),
         "name": config["name"],
         "versions": {"torch": torch.__version__.split("+")[0]},

@@ -9,6 +9,7 @@ from src.transforms.normalisation import (
     UtteranceNormalisation,
 )
 from src.transforms.statistics import FeatureStatistics, read_statistics
+from src.transforms.whisper import WhisperLogMel, WhisperScaling
 
 __all__ = [
     "MFCC",
@@ -22,5 +23,7 @@ __all__ = [
     "Spectrogram",
     "StoredNormalisation",
     "UtteranceNormalisation",
+    "WhisperLogMel",
+    "WhisperScaling",
     "read_statistics",
 ]

@@ -35,6 +35,12 @@ DEEPSPEECH2_CONV = (
     + 6 * (2 * 512 + 2 * (3 * 512 * (512 + 512) + 6 * 512))  # six more BatchNorms and GRUs
     + 2 * 512 + 512 * 28 + 28  # last BatchNorm and head
 )  # fmt: skip
+WHISPER_TINY = (
+    80 * 384 * 3 + 384 + 384 * 384 * 3 + 384  # convolutions
+    + 4 * (4 * 384 * 384 + 3 * 384)  # attentions, whose keys have no bias
+    + 4 * (2 * 4 * 384 * 384 + 5 * 384 + 2 * 2 * 384)  # MLPs and LayerNorms
+    + 2 * 384 + 384 * 29 + 29  # last LayerNorm and head
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,7 @@ DEEPSPEECH2_CONV = (
         ("lstm", 70, 46, LSTM, 18_510_318),
         ("deepspeech2", 128, 29, DEEPSPEECH2, 23_705_373),
         ("deepspeech2_conv", 128, 28, DEEPSPEECH2_CONV, 28_086_844),
+        ("whisper_tiny", 80, 29, WHISPER_TINY, 7_632_384 + 384 * 29 + 29),
     ],
 )
 def test_each_model_has_the_published_number_of_parameters(

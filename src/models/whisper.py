@@ -1,0 +1,197 @@
+"""Whisper's audio encoder under a CTC head: a Transformer that has heard 680,000 hours of speech.
+
+Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision", section 2.2.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from src.batch import Emissions
+from src.models.checks import check_share, check_whole
+from src.models.frames import Frames, enter, strided_lengths
+from src.models.layers import log_probabilities
+from src.models.pretrained import load_pretrained
+from src.utils import parallel
+from src.utils.errors import UserError
+
+# What other publishers call the same weights: (theirs, ours), in this order.
+OTHER_NAMES = (
+    ("model.encoder.", ""),
+    ("encoder.", ""),
+    ("layers.", "blocks."),
+    ("self_attn_layer_norm.", "attn_ln."),
+    ("final_layer_norm.", "mlp_ln."),
+    ("layer_norm.", "ln_post."),
+    ("self_attn.k_proj.", "attn.key."),
+    ("self_attn.q_proj.", "attn.query."),
+    ("self_attn.v_proj.", "attn.value."),
+    ("self_attn.out_proj.", "attn.out."),
+    (".fc1.", ".mlp.0."),
+    (".fc2.", ".mlp.2."),
+)
+
+
+class Whisper(nn.Module):
+    """Two convolutions over time, sinusoidal positions, pre-norm Transformer blocks, linear head.
+
+    Args:
+        n_features: feature bins; 80 with published weights.
+        n_tokens: vocabulary size with the blank.
+        weights: safetensors file of a published encoder, read once when training starts: a
+            checkpoint brings its own. None starts from random ones.
+        width: of the encoder. n_heads: of each attention. n_layers: blocks.
+        dropout: share of the encoder's outputs set to zero in training, before the head.
+        n_tuned_layers: the uppermost blocks that learn, with the last LayerNorm; None = all, and
+            the convolutions. 0 trains the head alone.
+        unfreeze_every: training batches after which one more block learns, from the top down, until
+            n_tuned_layers do; None = all those from the start.
+
+    Raises:
+        UserError: a value outside its range, or weights that are absent or of another shape.
+    """
+
+    time_stride = 2
+
+    def __init__(
+        self,
+        n_features: int,
+        n_tokens: int,
+        weights: str | None = None,
+        width: int = 384,
+        n_heads: int = 6,
+        n_layers: int = 4,
+        dropout: float = 0.1,
+        n_tuned_layers: int | None = None,
+        unfreeze_every: int | None = None,
+    ) -> None:
+        super().__init__()
+        check_whole("model.n_layers", n_layers, 1, 64)
+        check_whole("model.n_heads", n_heads, 1, 64)
+        check_whole("model.width", width, 2, 8192)
+        if width % 2 or width % n_heads:
+            raise UserError(
+                f"model.width={width}: expected an even multiple of model.n_heads={n_heads}."
+            )
+        check_share("model.dropout", dropout)
+        if n_tuned_layers is not None:
+            check_whole("model.n_tuned_layers", n_tuned_layers, 0, n_layers)
+        if unfreeze_every is not None:
+            check_whole("model.unfreeze_every", unfreeze_every, 1, 10**9)
+        self.encoder = Encoder(n_features, width, n_heads, n_layers)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, n_tokens)
+        self.unfreeze_every = unfreeze_every
+        self.n_tuned_layers = n_layers + 1 if n_tuned_layers is None else n_tuned_layers
+        self.register_buffer("n_batches", torch.zeros((), dtype=torch.int64))  # trained on so far
+        for name, parameter in self.encoder.named_parameters():
+            parameter.requires_grad_(self.encoder.depth_of(name) <= self.n_tuned_layers)
+        if weights is not None:
+            load_pretrained(self.encoder, Path(weights), OTHER_NAMES, "model.weights")
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames emitted for `lengths` feature frames, (B,) int64: ⌈lengths / 2⌉."""
+        return strided_lengths(lengths, self.time_stride)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Emissions:
+        """Features (B, T, F) and their lengths (B,) to log-probabilities (B, ⌈T / 2⌉, V)."""
+        x, frames = enter(features, lengths)
+        x, frames = self.encoder(x, frames, self._n_learning())
+        return Emissions(log_probabilities(self.head(self.dropout(x))), frames.lengths)
+
+    def _n_learning(self) -> int:
+        """Uppermost blocks that learn now; one more than there are means the convolutions too."""
+        if not self.training or self.unfreeze_every is None:
+            return self.n_tuned_layers
+        if parallel.n_processes() > 1:
+            raise UserError(
+                "model.unfreeze_every: blocks that join later can't be trained by several "
+                "processes; set it to null, or train with one process."
+            )
+        thawed = int(self.n_batches) // self.unfreeze_every
+        self.n_batches += 1
+        return min(thawed, self.n_tuned_layers)
+
+
+class Encoder(nn.Module):
+    """Whisper's encoder, its parameters named as OpenAI published them."""
+
+    def __init__(self, n_features: int, width: int, n_heads: int, n_layers: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(n_features, width, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=2, padding=1)
+        self.blocks = nn.ModuleList(Block(width, n_heads) for _ in range(n_layers))
+        self.ln_post = nn.LayerNorm(width)
+
+    def depth_of(self, name: str) -> int:
+        """How many blocks must learn before the parameter `name` does, counted from the top."""
+        if name.startswith("conv"):
+            return len(self.blocks) + 1
+        return len(self.blocks) - int(name.split(".")[1]) if name.startswith("blocks.") else 1
+
+    def forward(self, x: Tensor, frames: Frames, n_learning: int) -> tuple[Tensor, Frames]:
+        """x (B, T, F) to (B, ⌈T / 2⌉, D), of which the uppermost `n_learning` blocks learn."""
+        learns = torch.is_grad_enabled()
+        with torch.set_grad_enabled(learns and n_learning > len(self.blocks)):
+            x = functional.gelu(self.conv1(x.transpose(1, 2)))
+            # The bias leaves something in the padding, which the next convolution would hear.
+            x = functional.gelu(self.conv2(frames.silence(x, time_axis=2))).transpose(1, 2)
+            frames = frames.strided(2)
+            x = frames.silence(x + positions(x.shape[1], x.shape[2], x.device))
+        # Only among valid frames; an utterance without any attends to its padding, unheard.
+        heard = ~frames.padding | (frames.lengths == 0).to(x.device)[:, None]
+        mask = None if frames.full else heard[:, None, None, :]
+        for i, block in enumerate(self.blocks):
+            with torch.set_grad_enabled(learns and i >= len(self.blocks) - n_learning):
+                x = block(x, mask)
+        with torch.set_grad_enabled(learns and n_learning > 0):
+            return frames.silence(self.ln_post(x)), frames
+
+
+class Block(nn.Module):
+    """x + attention(LayerNorm(x)), then x + MLP(LayerNorm(x))."""
+
+    def __init__(self, width: int, n_heads: int) -> None:
+        super().__init__()
+        self.attn = Attention(width, n_heads)
+        self.attn_ln = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+        self.mlp_ln = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, T, D) to the same shape; `mask` (B, 1, 1, T) is True where x may be heard."""
+        x = x + self.attn(self.attn_ln(x), mask)
+        return x + self.mlp(self.mlp_ln(x))
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention over all frames; keys have no bias."""
+
+    def __init__(self, width: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, T, D) to the same shape."""
+        q, k, v = (
+            part(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
+        )
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+def positions(n_frames: int, width: int, device: torch.device) -> Tensor:
+    """Sinusoids (T, D): sines, then cosines, of D / 2 frequencies from 1 down to 1 / 10,000."""
+    half = width // 2
+    steps = torch.arange(half, device=device) / max(1, half - 1)
+    angles = torch.arange(n_frames, device=device)[:, None] * 10_000.0**-steps
+    return torch.cat([angles.sin(), angles.cos()], dim=1)

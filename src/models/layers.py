@@ -96,16 +96,14 @@ class BiRecurrence(nn.Module):
     """One bidirectional recurrent layer over time, each utterance over its own frames only.
 
     Args:
-        kind: nn.LSTM or nn.GRU.
+        kind: nn.LSTM, nn.GRU, or nn.RNN with tanh.
         n_inputs: width of the input.
         width: units of each direction.
         merge: "sum" adds the two directions (D = width), "concat" sets them side by side
             (D = 2 · width).
     """
 
-    def __init__(
-        self, kind: type[nn.LSTM] | type[nn.GRU], n_inputs: int, width: int, merge: str
-    ) -> None:
+    def __init__(self, kind: type[nn.RNNBase], n_inputs: int, width: int, merge: str) -> None:
         super().__init__()
         self.rnn = kind(n_inputs, width, batch_first=True, bidirectional=True)
         self.merge = merge
@@ -139,26 +137,34 @@ class BiRecurrence(nn.Module):
         # What follows an utterance's last frame can't reach the frames before it, so each direction
         # runs over the padding too, the second over mirrored utterances. On a CPU the gradient of
         # packed frames costs the square of their number: each frame fills a tensor for them all.
-        forwards = self._run(x, "")
-        backwards = frames.reverse(self._run(frames.reverse(x), "_reverse"))
+        forwards = one_direction(self.rnn, x)
+        backwards = frames.reverse(one_direction(self.rnn, frames.reverse(x), "_reverse"))
         return frames.silence(torch.cat([forwards, backwards], dim=-1))
 
-    def _run(self, x: Tensor, direction: str) -> Tensor:
-        """One direction over all of x (B, T, n_inputs), to (B, T, width), on a CPU."""
-        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-        weights = [getattr(self.rnn, name + direction) for name in names]
-        learns = torch.is_grad_enabled()
-        start = x.new_zeros(1, len(x), self.rnn.hidden_size)
-        if isinstance(self.rnn, nn.LSTM):
-            # oneDNN's backward in bfloat16 takes three times as long as in float32.
-            with torch.autocast("cpu", enabled=torch.is_autocast_enabled("cpu") and not learns):
-                state = (start.float(), start.float()) if learns else (start, start)
-                x = x.float() if learns else x
-                return torch.lstm(x, state, weights, True, 1, 0.0, learns, False, True)[0]
-        if learns:
-            gates = functional.linear(x.transpose(0, 1), weights[0], weights[2])
-            return gru(gates, weights[1].to(gates.dtype), weights[3]).transpose(0, 1)
-        return torch.gru(x, start, weights, True, 1, 0.0, False, False, True)[0]
+
+def one_direction(rnn: nn.RNNBase, x: Tensor, direction: str = "") -> Tensor:
+    """One direction of a layer over all of x (B, T, n_inputs), to (B, T, width), on a CPU.
+
+    Args:
+        direction: "" runs forwards with the weights of `rnn`, "_reverse" with those of its other
+            direction.
+    """
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    weights = [getattr(rnn, name + direction) for name in names]
+    learns = torch.is_grad_enabled()
+    start = x.new_zeros(1, len(x), rnn.hidden_size)
+    if isinstance(rnn, nn.LSTM):
+        # oneDNN's backward in bfloat16 takes three times as long as in float32.
+        with torch.autocast("cpu", enabled=torch.is_autocast_enabled("cpu") and not learns):
+            state = (start.float(), start.float()) if learns else (start, start)
+            x = x.float() if learns else x
+            return torch.lstm(x, state, weights, True, 1, 0.0, learns, False, True)[0]
+    if isinstance(rnn, nn.RNN):
+        return torch.rnn_tanh(x, start, weights, True, 1, 0.0, learns, False, True)[0]
+    if learns:
+        gates = functional.linear(x.transpose(0, 1), weights[0], weights[2])
+        return gru(gates, weights[1].to(gates.dtype), weights[3]).transpose(0, 1)
+    return torch.gru(x, start, weights, True, 1, 0.0, False, False, True)[0]
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

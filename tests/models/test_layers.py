@@ -107,7 +107,7 @@ def test_the_ceiling_clips_and_without_one_nothing_does():
 
 
 @pytest.mark.parametrize("merge", ["sum", "concat"])
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 def test_each_utterance_is_read_from_both_of_its_own_ends(kind, merge):
     spoken, x, frames = batch_of(*LENGTHS, width=3, filling=0.0)
     layer = BiRecurrence(kind, 3, 4, merge)
@@ -121,7 +121,7 @@ def test_each_utterance_is_read_from_both_of_its_own_ends(kind, merge):
             assert not y[i, len(utterance) :].any()
 
 
-@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN])
 @pytest.mark.parametrize("lengths", [(5, 3, 1), (4, 4), (6, 0, 2)])
 def test_the_way_of_cpus_equals_the_packed_way_of_gpus_and_so_do_the_gradients(lengths, kind):
     torch.manual_seed(0)

@@ -22,7 +22,10 @@ class Chosen(NamedTuple):
     origin: Tensor  # int64, place in the beam before
     stays: Tensor  # bool, the prefix has not grown
     token: Tensor  # int64, else the token that it grew by; the blank where it stays
-    start: Tensor  # int64, else which of the frame's N starts that was
+    cell: Tensor  # int64, else its place among the N · W prefixes that grew
+
+
+Memo = tuple[Tensor, ...]
 
 
 class Fusion(Protocol):
@@ -35,12 +38,12 @@ class Fusion(Protocol):
 
     def grow(
         self, states: tuple[Tensor, ...], rows: Tensor, tokens: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Memo]:
         """Scores (N, W) of growing the prefixes in `states` (B, W) of utterances `rows` (N,) by
         `tokens` (N,), natural log, −inf where that is forbidden; and a memo for `follow`."""
 
     def follow(
-        self, states: tuple[Tensor, ...], memo: Tensor, chosen: Chosen
+        self, states: tuple[Tensor, ...], memo: Memo, chosen: Chosen
     ) -> tuple[Tensor, ...]:
         """States of the prefixes that are kept, (B, W)."""
 
@@ -56,18 +59,20 @@ class Beam(NamedTuple):
     last: Tensor  # int64, last token; the blank at the root
     blank: Tensor  # log-probability of the alignments whose last frame is blank
     token: Tensor  # and of those whose last frame is the last token
+    acoustic: Tensor  # and of both together, over all alignments that stayed in the beam
     bonus: Tensor  # what fusion added so far
     states: tuple[Tensor, ...] = ()
-
-    @property
-    def acoustic(self) -> Tensor:
-        """Log-probability of the prefix, over all alignments that stayed in the beam."""
-        return torch.logaddexp(self.blank, self.token)
 
     def rows(self, which: slice) -> Self:
         """The beam of some utterances only."""
         *columns, states = self
         return Beam(*(column[which] for column in columns), tuple(state[which] for state in states))
+
+    def raised(self, by: Tensor) -> Self:
+        """The beam with `by` (B, 1) added to the log-probabilities."""
+        return self._replace(
+            blank=self.blank + by, token=self.token + by, acoustic=self.acoustic + by
+        )
 
 
 class Found(NamedTuple):
@@ -95,7 +100,7 @@ def search(frames: Frames, width: int, fusion: Fusion | None = None) -> Found:
         best = beam.acoustic.amax(1)
         best = best.masked_fill(best == IMPOSSIBLE, 0.0)  # fusion may forbid all that is possible
         offset[:n] += best
-        beam = beam._replace(blank=beam.blank - best[:, None], token=beam.token - best[:, None])
+        beam = beam.raised(-best[:, None])
         origins.append(chosen.origin)
         grown.append(chosen.token)
     return Found(_joined([beam, *reversed(ended)]), offset, origins, grown, frames.order)
@@ -115,40 +120,42 @@ def advance(beam: Beam, frame: Frame, fusion: Fusion | None) -> tuple[Beam, Chos
     prefix that is in the beam already is the same text, so its probability moves there.
     """
     (n, width), n_columns = beam.last.shape, frame.starts.shape[1]
-    before, rows = beam.acoustic, frame.rows
-    stay_blank = before + frame.log_probs[:, BLANK, None]
+    stay_blank = beam.acoustic + frame.log_probs[:, BLANK, None]
     stay_token = beam.token + frame.log_probs.gather(1, beam.last)
 
+    # Rows by index_select, cells by take: advanced indexing needs three times as long on a CPU.
     # A token right after itself is a new one only across a blank.
-    again = beam.last[rows] == frame.tokens[:, None]  # (N, W)
-    grow = torch.where(again, beam.blank[rows], before[rows])
-    grow += frame.allowed[rows, frame.tokens][:, None]
-    grow += beam.bonus[rows]
+    rows = frame.rows
+    again = beam.last.index_select(0, rows) == frame.tokens[:, None]  # (N, W)
+    grown = torch.where(
+        again, beam.blank.index_select(0, rows), beam.acoustic.index_select(0, rows)
+    )
+    grown += frame.begins[:, None]
     added, memo = fusion.grow(beam.states, rows, frame.tokens) if fusion else (None, None)
+    rank = grown + beam.bonus.index_select(0, rows)
     if added is not None:
-        grow += added
+        rank += added
 
     parent, in_beam = _parents(beam)
     again = beam.last.gather(1, parent) == beam.last
-    moved = torch.where(again, beam.blank.gather(1, parent), before.gather(1, parent))
+    moved = torch.where(again, beam.blank.gather(1, parent), beam.acoustic.gather(1, parent))
     moved += frame.allowed.gather(1, beam.last)
     moved.masked_fill_(~in_beam, IMPOSSIBLE)
     stay_token = torch.logaddexp(stay_token, moved)
+    stay = torch.logaddexp(stay_blank, stay_token)
 
     # Utterance by utterance: the prefixes that stay, those grown by each token, one row unused.
-    ranks = torch.full((n, 2 + n_columns, width), IMPOSSIBLE, device=before.device)
-    torch.add(torch.logaddexp(stay_blank, stay_token), beam.bonus, out=ranks[:, 0])
-    column = frame.columns[rows, frame.tokens]
-    ranks.view(-1, width).index_copy_(0, rows * (2 + n_columns) + 1 + column, grow)
+    ranks = torch.full((n, 2 + n_columns, width), IMPOSSIBLE, device=stay.device)
+    torch.add(stay, beam.bonus, out=ranks[:, 0])
+    ranks.view(-1, width).index_copy_(0, rows * (2 + n_columns) + 1 + frame.column, rank)
     twice = (1 + frame.columns.gather(1, beam.last)) * width + parent
     twice.masked_fill_(~in_beam | (moved == IMPOSSIBLE), (1 + n_columns) * width)
     ranks = ranks.view(n, -1).scatter_(1, twice, IMPOSSIBLE)
-    best, places = ranks[:, : (1 + n_columns) * width].topk(width, dim=1)
+    best, places = ranks[:, : (1 + n_columns) * width].topk(width, dim=1, sorted=False)
     chosen = _chosen(places, frame, width)
     states = fusion.follow(beam.states, memo, chosen) if fusion else ()
-    alive = best > IMPOSSIBLE
-    after = _follow(beam, chosen, alive, (stay_blank, stay_token), frame, added, states)
-    return after, chosen
+    after = _follow(beam, chosen, (stay_blank, stay_token, stay), (grown, added))
+    return _without_dead(after, best > IMPOSSIBLE)._replace(states=states), chosen
 
 
 def _parents(beam: Beam) -> tuple[Tensor, Tensor]:
@@ -160,46 +167,58 @@ def _parents(beam: Beam) -> tuple[Tensor, Tensor]:
 
 def _chosen(places: Tensor, frame: Frame, width: int) -> Chosen:
     """What `places` (B, W) among W prefixes that stay and W·K that grew are."""
-    column, origin = places // width - 1, places % width
-    stays = column < 0
-    start = frame.starts.gather(1, column.clamp_(min=0))
+    column = places // width
+    origin = places - column * width
+    stays = column == 0
+    start = frame.starts.gather(1, column.sub_(1).clamp_(min=0))
     if not len(frame.tokens):
-        return Chosen(origin, stays, torch.full_like(origin, BLANK), start)
-    return Chosen(origin, stays, frame.tokens[start].masked_fill_(stays, BLANK), start)
+        return Chosen(origin, stays, torch.full_like(origin, BLANK), origin)
+    token = frame.tokens.take(start).masked_fill_(stays, BLANK)
+    return Chosen(origin, stays, token, start * width + origin)
 
 
 def _follow(
     beam: Beam,
     chosen: Chosen,
-    alive: Tensor,
-    stay: tuple[Tensor, Tensor],
-    frame: Frame,
-    added: Tensor | None,
-    states: tuple[Tensor, ...],
+    stay: tuple[Tensor, Tensor, Tensor],
+    grow: tuple[Tensor, Tensor | None],
 ) -> Beam:
-    """The beam of the chosen prefixes; places that are not `alive` hold none.
+    """The chosen prefixes, whether there are so many or not.
 
     Args:
-        stay: log-probabilities of the prefixes that stay, by a blank and by their last token.
-        added: (N, W) what fusion added.
+        stay: log-probabilities (B, W) of prefixes that stay: by a blank, their last token, either.
+        grow: log-probabilities (N, W) of those that grow, and what fusion adds.
     """
-    origin, stays, token, start = chosen
-    prefix, last, blank = (x.gather(1, origin) for x in (beam.prefix, beam.last, beam.blank))
+    origin, stays, token, cell = chosen
+    prefix = beam.prefix.gather(1, origin)
+    blank, held, either = (x.gather(1, origin) for x in stay)
     bonus = beam.bonus.gather(1, origin)
-    if added is not None and len(added):
-        more = added.flatten()[start * added.shape[1] + origin]
-        bonus = bonus + more.masked_fill_(stays, 0.0)
-    grow = torch.where(last == token, blank, beam.acoustic.gather(1, origin))
-    grow += frame.allowed.gather(1, token)
-    nobody = _nobody(origin.shape[1], origin.device)
+    if grow[0].numel():
+        grown = grow[0].take(cell)
+        held, either = torch.where(stays, held, grown), torch.where(stays, either, grown)
+        if grow[1] is not None:
+            bonus += grow[1].take(cell).masked_fill_(stays, 0.0)
     return Beam(
-        torch.where(stays, prefix, prefix * MULTIPLIER + token).where(alive, nobody),
-        torch.where(stays, beam.parent.gather(1, origin), prefix).where(alive, nobody - NOBODY),
-        torch.where(stays, last, token),
-        stay[0].gather(1, origin).masked_fill_(~(stays & alive), IMPOSSIBLE),
-        torch.where(stays, stay[1].gather(1, origin), grow).masked_fill_(~alive, IMPOSSIBLE),
-        bonus.masked_fill_(~alive, 0.0),
-        states,
+        torch.where(stays, prefix, prefix * MULTIPLIER + token),
+        torch.where(stays, beam.parent.gather(1, origin), prefix),
+        torch.where(stays, beam.last.gather(1, origin), token),
+        blank.masked_fill_(~stays, IMPOSSIBLE),
+        held,
+        either,
+        bonus,
+    )
+
+
+def _without_dead(beam: Beam, alive: Tensor) -> Beam:
+    """The beam where places that are not `alive` (B, W) hold no prefix."""
+    nobody, dead = _nobody(alive.shape[1], alive.device), ~alive
+    return beam._replace(
+        prefix=beam.prefix.where(alive, nobody),
+        parent=beam.parent.where(alive, nobody - NOBODY),
+        blank=beam.blank.masked_fill_(dead, IMPOSSIBLE),
+        token=beam.token.masked_fill_(dead, IMPOSSIBLE),
+        acoustic=beam.acoustic.masked_fill_(dead, IMPOSSIBLE),
+        bonus=beam.bonus.masked_fill_(dead, 0.0),
     )
 
 
@@ -213,7 +232,8 @@ def _empty(frames: Frames, width: int, fusion: Fusion | None) -> Beam:
     prefix[:, 0] = 1
     states = fusion.start((n, width), device) if fusion else ()
     last = torch.full_like(prefix, BLANK)
-    return Beam(prefix, prefix - NOBODY, last, blank, zeros + IMPOSSIBLE, zeros, states)
+    never = torch.full_like(blank, IMPOSSIBLE)
+    return Beam(prefix, prefix - NOBODY, last, blank, never, blank, zeros, states)
 
 
 def _nobody(width: int, device: torch.device) -> Tensor:

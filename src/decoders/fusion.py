@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor
 
-from src.decoders.beam_search import Chosen
+from src.decoders.beam_search import Chosen, Memo
 from src.decoders.emissions import BLANK
 from src.decoders.lexicon import ROOT, PrefixTree
 from src.language_models import EOS, NGram
 
 States = tuple[Tensor, ...]
 FORBIDDEN = -torch.inf
+LEAST = -1e30  # a number that sums survive
 
 
 class TokenFusion:
@@ -39,20 +40,16 @@ class TokenFusion:
         self.model, self.words = self.model.to(device), self.words.to(device)
         return (torch.full(shape, self.model.start(), device=device),)
 
-    def grow(self, states: States, rows: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def grow(self, states: States, rows: Tensor, tokens: Tensor) -> tuple[Tensor, Memo]:
         """See `Fusion`; the memo is the context after each token, (N, W)."""
-        contexts = states[0][rows]
+        contexts = states[0].index_select(0, rows)
         words = self.words[tokens][:, None].expand(contexts.shape)
         scores, after = self.model.score(contexts, words)
-        return weighted(self.weight, scores) + self.bonus, after
+        return weighted(self.weight, scores) + self.bonus, (after,)
 
-    def follow(self, states: States, memo: Tensor, chosen: Chosen) -> States:
+    def follow(self, states: States, memo: Memo, chosen: Chosen) -> States:
         """See `Fusion`."""
-        contexts = states[0].gather(1, chosen.origin)
-        if not len(memo):
-            return (contexts,)
-        grown = memo.flatten()[chosen.start * memo.shape[1] + chosen.origin]
-        return (torch.where(chosen.stays, contexts, grown),)
+        return (_after(states[0], memo[0], chosen),)
 
     def finish(self, states: States) -> Tensor:
         """See `Fusion`."""
@@ -105,53 +102,73 @@ class WordFusion:
         self.boosts = torch.cat([boosts, torch.tensor([FORBIDDEN])])[self._tree.ends[:, 0]]
 
     def start(self, shape: tuple[int, int], device: torch.device) -> States:
-        """See `Fusion`: the node in the tree, and the language model's context."""
+        """See `Fusion`: the node in the tree, what it promises, and the language model's context."""
         self.model = self.model.to(device)
         self.children, self.promises = self.children.to(device), self.promises.to(device)
         self.words, self.boosts = self.words.to(device), self.boosts.to(device)
         root = torch.full(shape, ROOT, device=device)
-        return root, torch.full_like(root, self.model.start())
+        return root, torch.zeros(shape, device=device), torch.full_like(root, self.model.start())
 
-    def grow(self, states: States, rows: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Fusion`; the memo is the context after the word that ends now, (B, W)."""
-        nodes, contexts = states
-        promised = self.promises[nodes]
-        after = self.children[nodes[rows] * self.n_tokens + tokens[:, None]]
-        scores = self.promises[after] - promised[rows]
+    def grow(self, states: States, rows: Tensor, tokens: Tensor) -> tuple[Tensor, Memo]:
+        """See `Fusion`; the memo is each node and promise then, (N, W), and the context after the
+        word that ends now, (B, W)."""
+        nodes, promised, contexts = states
+        after = nodes.index_select(0, rows).mul_(self.n_tokens).add_(tokens[:, None])
+        after = self.children.take(after).long()
+        promises = self.promises.take(after)
+        scores = promises - promised.index_select(0, rows)
         ends = tokens == self.boundary  # (N,), once an utterance at most
         if ends.device.type != "cpu":  # to ask would be to wait
-            word_scores, after = self._end_word(nodes, contexts)
-            return torch.where(ends[:, None], (word_scores - promised)[rows], scores), after
+            word_scores, ended = self._end_word(nodes, contexts)
+            ending = (word_scores - promised).index_select(0, rows)
+            return torch.where(ends[:, None], ending, scores), (after, promises, ended)
         ends = ends.nonzero().squeeze(1)
-        if not len(ends):
-            return scores, contexts
-        rows = rows[ends]
-        word_scores, after = self._end_word(nodes[rows], contexts[rows])
-        scores.index_copy_(0, ends, word_scores - promised[rows])
-        return scores, contexts.index_copy(0, rows, after)
+        if len(ends):
+            rows = rows.index_select(0, ends)
+            word_scores, ended = self._end_some_words(
+                nodes.index_select(0, rows), contexts.index_select(0, rows)
+            )
+            scores.index_copy_(0, ends, word_scores - promised.index_select(0, rows))
+            contexts = contexts.index_copy(0, rows, ended)
+        return scores, (after, promises, contexts)
 
-    def follow(self, states: States, memo: Tensor, chosen: Chosen) -> States:
+    def follow(self, states: States, memo: Memo, chosen: Chosen) -> States:
         """See `Fusion`."""
-        nodes, contexts = (state.gather(1, chosen.origin) for state in states)
-        ended = memo.gather(1, chosen.origin)
-        after = self.children[nodes * self.n_tokens + chosen.token].long()
-        # What could not go on has no probability; its place only has to exist.
-        after = torch.where(after < len(self.words), after, ROOT)
-        return after, torch.where(chosen.token == self.boundary, ended, contexts)
+        nodes, promised, contexts = states
+        after, promises, ended = memo
+        # What could not go on has no probability; its node and its promise only have to exist.
+        after = _after(nodes, after, chosen).clamp_(max=len(self.words) - 1)
+        promises = _after(promised, promises, chosen).clamp_(min=LEAST)
+        contexts, ended = (x.gather(1, chosen.origin) for x in (contexts, ended))
+        return after, promises, torch.where(chosen.token == self.boundary, ended, contexts)
 
     def finish(self, states: States) -> Tensor:
         """See `Fusion`: a last word need not be followed by the boundary."""
-        nodes, contexts = states
+        nodes, promised, contexts = states
         scores, after = self._end_word(nodes, contexts)
         between = nodes == ROOT
-        scores = (scores - self.promises[nodes]).masked_fill(between, 0.0)
+        scores = (scores - promised).masked_fill(between, 0.0)
         after = torch.where(between, contexts, after)
         return scores + weighted(self.weight, end_of_sentence(self.model, after))
 
     def _end_word(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the words that end in `nodes`, −inf where none does, and the contexts then."""
-        scores, after = self.model.score(contexts, self.words[nodes])
-        return weighted(self.weight, scores) + self.boosts[nodes], after
+        scores, after = self.model.score(contexts, self.words.take(nodes))
+        return weighted(self.weight, scores) + self.boosts.take(nodes), after
+
+    def _end_some_words(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, where most nodes end none: only the others are looked up."""
+        ends = (self.words.take(nodes) >= 0).flatten().nonzero().squeeze(1)
+        scores, after = self._end_word(nodes.take(ends), contexts.take(ends))
+        all_scores = torch.full(nodes.shape, FORBIDDEN)
+        all_scores.view(-1).index_copy_(0, ends, scores)
+        return all_scores, contexts.flatten().index_copy(0, ends, after).view(contexts.shape)
+
+
+def _after(before: Tensor, grown: Tensor, chosen: Chosen) -> Tensor:
+    """Of the chosen prefixes (B, W): what they had `before`, or what they `grown` to (N, W)."""
+    before = before.gather(1, chosen.origin)
+    return torch.where(chosen.stays, before, grown.take(chosen.cell)) if len(grown) else before
 
 
 def _transitions(tree: PrefixTree, boundary: int) -> Tensor:

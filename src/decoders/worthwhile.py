@@ -21,6 +21,8 @@ class Frame(NamedTuple):
     starts: Tensor  # (b, K) int64, the utterance's places among the N
     rows: Tensor  # (N,) int64, utterance
     tokens: Tensor  # (N,) int64
+    begins: Tensor  # (N,) log-probability of each
+    column: Tensor  # (N,) int64, its place among those of its utterance
     after_blank: Tensor | None  # (b, 1) bool, frames were skipped before it; None = none
 
 
@@ -87,6 +89,7 @@ def _frames(kept: Tensor, allowed: Tensor, exists: Tensor, jumps: Tensor) -> Ite
     may_begin = allowed.isfinite()
     columns = may_begin.cumsum(2) - 1
     begins = may_begin.nonzero()  # sorted by frame, then utterance
+    log_probs, column = allowed[may_begin], columns[may_begin]
     n_starts = may_begin.sum((1, 2))
     # The first start of each utterance's frame among those of the frame.
     firsts = may_begin.sum(2).cumsum(1) - may_begin.sum(2)
@@ -94,7 +97,7 @@ def _frames(kept: Tensor, allowed: Tensor, exists: Tensor, jumps: Tensor) -> Ite
     facts = torch.stack([exists.sum(1), n_starts, widths, jumps.any(1)], 1).tolist()
     done = 0
     for t, (n, n_here, width, jumped) in enumerate(facts):
-        rows, tokens = begins[done : done + n_here, 1], begins[done : done + n_here, 2]
+        here = slice(done, done + n_here)
         done += n_here
         # Places beyond an utterance's own are never chosen; they only have to exist.
         starts = firsts[t, :n, None] + torch.arange(width, device=kept.device)
@@ -103,7 +106,9 @@ def _frames(kept: Tensor, allowed: Tensor, exists: Tensor, jumps: Tensor) -> Ite
             allowed[t, :n],
             columns[t, :n].clamp(min=0),
             starts.clamp_(max=max(0, n_here - 1)),
-            rows,
-            tokens,
+            begins[here, 1],
+            begins[here, 2],
+            log_probs[here],
+            column[here],
             jumps[t, :n, None] if jumped else None,
         )

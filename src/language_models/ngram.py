@@ -122,14 +122,15 @@ class NGram:
         targets, open_ = torch.full_like(states, ROOT), words >= 0
         totals.masked_fill_(~open_, -torch.inf)
         for _ in range(self.order):
+            # By take and in place: advanced indexing needs three times as long on a CPU.
             keys = states * len(self.words) + words
             places = torch.searchsorted(self.keys, keys).clamp_(max=len(self.keys) - 1)
-            found = open_ & (self.keys[places] == keys)
-            totals = torch.where(found, totals + self.log_probs[places], totals)
-            targets = torch.where(found, self.targets[places].long(), targets)
+            found = open_ & (self.keys.take(places) == keys)
+            totals += self.log_probs.take(places).masked_fill_(~found, 0.0)
+            targets = torch.where(found, self.targets.take(places).long(), targets)
             open_ = open_ & ~found
-            totals = torch.where(open_, totals + self.backoffs[states], totals)
-            states = torch.where(open_, self.shorter[states].long(), states)
+            totals += self.backoffs.take(states).masked_fill_(~open_, 0.0)
+            states = torch.where(open_, self.shorter.take(states).long(), states)
         return totals, targets
 
     def sentence(self, words: list[str], *, begins: bool = True, ends: bool = True) -> list[float]:

@@ -36,15 +36,11 @@ class Fusion(Protocol):
     def start(self, shape: tuple[int, int], device: torch.device) -> tuple[Tensor, ...]:
         """States of the empty prefix, int64 tensors of `shape`, (B, W)."""
 
-    def grow(
-        self, states: tuple[Tensor, ...], rows: Tensor, tokens: Tensor
-    ) -> tuple[Tensor, Memo]:
+    def grow(self, states: tuple[Tensor, ...], rows: Tensor, tokens: Tensor) -> tuple[Tensor, Memo]:
         """Scores (N, W) of growing the prefixes in `states` (B, W) of utterances `rows` (N,) by
         `tokens` (N,), natural log, −inf where that is forbidden; and a memo for `follow`."""
 
-    def follow(
-        self, states: tuple[Tensor, ...], memo: Memo, chosen: Chosen
-    ) -> tuple[Tensor, ...]:
+    def follow(self, states: tuple[Tensor, ...], memo: Memo, chosen: Chosen) -> tuple[Tensor, ...]:
         """States of the prefixes that are kept, (B, W)."""
 
     def finish(self, states: tuple[Tensor, ...]) -> Tensor:

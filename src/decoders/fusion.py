@@ -102,7 +102,7 @@ class WordFusion:
         self.boosts = torch.cat([boosts, torch.tensor([FORBIDDEN])])[self._tree.ends[:, 0]]
 
     def start(self, shape: tuple[int, int], device: torch.device) -> States:
-        """See `Fusion`: the node in the tree, what it promises, and the language model's context."""
+        """See `Fusion`: node in the tree, what it promises, and the language model's context."""
         self.model = self.model.to(device)
         self.children, self.promises = self.children.to(device), self.promises.to(device)
         self.words, self.boosts = self.words.to(device), self.boosts.to(device)

@@ -12,6 +12,9 @@ A rate is summed errors over summed reference length. Its interval says how far 
 move with other utterances of the same kind (bootstrap, 95 %). Two systems whose intervals
 overlap widely have not been told apart.
 
+Where the files tell how sure each word is, the area under the ROC curve (AUC) says how well that
+ranks wrong words below right ones: 1 always, 0.5 as by chance.
+
 Exit status: 0 all files scored; 1 some left out, named on stderr; 2 nothing to score.
 """
 
@@ -23,6 +26,7 @@ from collections.abc import Callable
 
 from src.metrics import (
     ErrorCounts,
+    Ranking,
     RateSummary,
     Skipped,
     TextPair,
@@ -30,6 +34,9 @@ from src.metrics import (
     measure,
     phonemes,
     plain,
+    plain_rankings,
+    rank_all,
+    ranking_lines,
     read_predictions,
     summarise_all,
     table,
@@ -65,8 +72,10 @@ def main(arguments: list[str] | None = None) -> int:
     normalise, _ = NORMALISERS[options.normalise]
     measures = [measure(pair, normalise) for pair in pairs]
     scores = summarise_all(measures, options.n_resamples)
+    rankings = rank_all(pairs, normalise, options.n_resamples)
     report = _json_report if options.json else _text_report
-    _print(report(options, skipped, scores, worst(pairs, measures, options.worst), len(pairs)))
+    shown = worst(pairs, measures, options.worst)
+    _print(report(options, skipped, scores, rankings, shown, len(pairs)))
     return 1 if skipped else 0
 
 
@@ -143,6 +152,7 @@ def _text_report(
     options: argparse.Namespace,
     skipped: list[Skipped],
     scores: dict[str, RateSummary],
+    rankings: dict[str, Ranking],
     shown: list[tuple[TextPair, ErrorCounts]],
     n_utterances: int,
 ) -> str:
@@ -154,6 +164,8 @@ def _text_report(
     if "PER" in scores:
         lines.append("Phonemes: compared as written, word boundaries not counted.")
     lines += ["", table(scores)]
+    if rankings:
+        lines += ["", ranking_lines(rankings)]
     for pair, counts in shown:
         lines += ["", f"{pair.file}: {counts.errors} errors, {100 * counts.rate:.1f} %"]
         for above, below in aligned(*_units(pair, normalise)):
@@ -171,6 +183,7 @@ def _json_report(
     options: argparse.Namespace,
     skipped: list[Skipped],
     scores: dict[str, RateSummary],
+    rankings: dict[str, Ranking],
     shown: list[tuple[TextPair, ErrorCounts]],
     n_utterances: int,
 ) -> str:
@@ -182,6 +195,7 @@ def _json_report(
         "n_utterances": n_utterances,
         "skipped": [skip._asdict() for skip in skipped],
         "scores": plain(scores),
+        "confidence": plain_rankings(rankings),
         "worst": [
             {
                 "file": pair.file,

@@ -12,7 +12,10 @@ from src.metrics import (
     character_errors,
     corpus_rate,
     phoneme_errors,
+    rank_all,
+    ranking_lines,
     summarise,
+    text_pair,
     word_errors,
 )
 from src.utils.means import geometric_mean
@@ -131,7 +134,8 @@ def corpus_rates(predictions: Iterable[Prediction]) -> dict[str, float]:
 
 
 def closing_table(predictions: Sequence[Prediction]) -> str:
-    """Each rate with its 95 % bootstrap interval and its errors, or why there is none."""
+    """Each rate with its 95 % bootstrap interval and its errors, or why there is none; and how
+    well confidences rank the errors of the last decoder."""
     rows = []
     for name, counts in error_counts(predictions).items():
         total = summarise(counts)
@@ -149,7 +153,10 @@ def closing_table(predictions: Sequence[Prediction]) -> str:
     if not rows:
         return "No reference texts, so no error rates."
     header = ("rate", "value [95 % interval]", "sub", "del", "ins", "reference units")
-    return table(rows, header)
+    # As calc_wer_cer reads them from their files.
+    files = [p.to_dict() for p in predictions if p.target is not None]
+    rankings = rank_all([text_pair(file, file["id"]) for file in files], str)
+    return "\n".join([table(rows, header), *(["", ranking_lines(rankings)] if rankings else [])])
 
 
 def _text_errors(prediction: Prediction, text: str) -> dict[str, ErrorCounts]:

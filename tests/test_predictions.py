@@ -1,6 +1,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -111,12 +112,14 @@ def test_files_are_read_back_as_they_were_meant(tmp_path):
     predictions = [said("cat", "hat", "the hat", "a"), spoken("D O G", "D AW N", "b", **word)]
     pairs, skipped = read_predictions(written(tmp_path, predictions))
     assert skipped == []
+    phonemes = tuple((phoneme, 0.5) for phoneme in "DOG")
     assert pairs == [
-        TextPair("a.json", "the hat", "hat"),
-        TextPair("b.json", "D AW N", "D O G", "phoneme", word="down", pred_word=""),
+        TextPair("a.json", "the hat", "hat", confidences=(("hat", 0.5),)),
+        TextPair("b.json", "D AW N", "D O G", "phoneme", "down", "", 0.0, phonemes),
     ]
     assert read_predictions(tmp_path, "beam_text")[0][0].hypothesis == "hat"
-    assert read_predictions(tmp_path, "greedy_text")[0][0].hypothesis == "cat"
+    [greedy, _] = read_predictions(tmp_path, "greedy_text")[0]
+    assert (greedy.hypothesis, greedy.confidences) == ("cat", None)  # they are of "hat"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +197,8 @@ def cells(score):
 
 def rows(table):
     """Title → the rest of each row, single-spaced."""
-    found = (re.fullmatch(r"(.*?)  +(\S.*)", line) for line in table.splitlines()[2:])
+    lines = table.split("\n\n")[0].splitlines()[2:]
+    found = (re.fullmatch(r"(.*?)  +(\S.*)", line) for line in lines)
     return {match[1]: " ".join(match[2].split()) for match in found}
 
 
@@ -232,3 +236,20 @@ def test_the_closing_table_and_calc_wer_cer_agree_on_phonemes(capsys, tmp_path):
         "word error": cells(found["word_error"]),
     }
     assert found["word_error"]["rate"] == 2 / 3
+
+
+def test_the_closing_table_and_calc_wer_cer_agree_on_confidence(capsys, tmp_path):
+    predictions = []
+    for name, text, *confidences in [
+        ("c", "the cat", 0.9, 0.123456, 0.7, 0.2, 0.95, 0.8, 0.99),
+        ("b", "a hat", 0.3, 0.1, 0.99, 0.6, 0.9),
+        ("a", "", *()),
+    ]:
+        read = replace(hypothesis(LETTERS, text), confidences=tuple(confidences))
+        read = {"greedy": [hypothesis(LETTERS, "so what")], "beam": [read]}
+        parts = (name, "character", read, LETTERS.symbols, 0.02, 1.25)
+        predictions.append(Prediction(*parts, target="the hat"))
+    [line] = closing_table(predictions).splitlines()[-1:]
+    assert line.startswith("Word confidence AUC ") and "(2 right, 2 wrong)" in line
+    assert calc_wer_cer.main(["--dir_path", str(written(tmp_path, predictions))]) == 0
+    assert line in capsys.readouterr().out.splitlines()

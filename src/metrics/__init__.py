@@ -9,16 +9,26 @@ from src.metrics.errors import (
     phonemes,
     word_errors,
 )
-from src.metrics.predictions import Skipped, TextPair, measure, read_predictions
-from src.metrics.report import plain, summarise_all, table, worst
+from src.metrics.predictions import Skipped, TextPair, measure, read_predictions, text_pair
+from src.metrics.ranking import Ranking, area_under_roc, rank_all
+from src.metrics.report import (
+    plain,
+    plain_rankings,
+    ranking_lines,
+    summarise_all,
+    table,
+    worst,
+)
 from src.metrics.summary import RateSummary, bootstrap_interval, summarise
 
 __all__ = [
     "ErrorCounts",
+    "Ranking",
     "RateSummary",
     "Skipped",
     "TextPair",
     "aligned",
+    "area_under_roc",
     "bootstrap_interval",
     "character_errors",
     "corpus_rate",
@@ -26,10 +36,14 @@ __all__ = [
     "phoneme_errors",
     "phonemes",
     "plain",
+    "plain_rankings",
+    "rank_all",
+    "ranking_lines",
     "read_predictions",
     "summarise",
     "summarise_all",
     "table",
+    "text_pair",
     "word_errors",
     "worst",
 ]

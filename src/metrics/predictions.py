@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from src.metrics.errors import ErrorCounts, character_errors, phoneme_errors, word_errors
 from src.utils.errors import UserError
@@ -22,6 +22,9 @@ class TextPair(NamedTuple):
     unit: str = "character"  # or "phoneme": symbols divided by spaces
     word: str | None = None  # phoneme models with a lexicon: the words said; None where unknown
     pred_word: str = ""  # the word the decoded phonemes mean; "" where they mean none
+    word_posterior: float | None = None  # how sure that word is
+    # (word, confidence) of the hypothesis in order, or (phoneme, confidence); None where unknown
+    confidences: tuple[tuple[str, float], ...] | None = None
 
 
 class Skipped(NamedTuple):
@@ -80,20 +83,44 @@ def _read(path: Path, name: str, field: str) -> TextPair | Skipped:
         return Skipped(name, f"not JSON ({error})")
     if not isinstance(found, dict):
         return Skipped(name, f"holds a {type(found).__name__}, expected an object")
+    return text_pair(found, name, field)
+
+
+def text_pair(found: dict[str, Any], name: str, field: str = "pred_text") -> TextPair | Skipped:
+    """The content of a prediction file as it is compared; Skipped where a text is missing."""
     if not isinstance(found.get(field), str):
         return Skipped(name, f"no {field}")
     if not isinstance(found.get("text"), str):
         return Skipped(name, "no text to compare with")
     word, pred_word = found.get("word"), found.get("pred_word")
+    unit, posterior = found.get("unit", "character"), found.get("word_posterior")
     return TextPair(
         file=name,
         reference=found["text"],
         hypothesis=found[field],
-        unit=found.get("unit", "character"),
+        unit=unit,
         word=word if isinstance(word, str) and "pred_word" in found else None,
         # null (the decoded phonemes mean no word) is an answer too, and a wrong one
         pred_word=pred_word if isinstance(pred_word, str) else "",
+        word_posterior=posterior if _is_share(posterior) else None,
+        # The words and tokens of a file are those of its pred_text.
+        confidences=_confidences(found, unit) if field == "pred_text" else None,
     )
+
+
+def _confidences(found: dict, unit: object) -> tuple[tuple[str, float], ...] | None:
+    """What the file says of each word (or phoneme); None where any of them lacks a confidence."""
+    name, items = ("token", "tokens") if unit == "phoneme" else ("word", "words")
+    try:
+        pairs = tuple((item[name], item["confidence"]) for item in found[items])
+    except (KeyError, TypeError):
+        return None
+    whole = all(isinstance(word, str) and _is_share(confidence) for word, confidence in pairs)
+    return pairs if whole else None
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 def _json_files(folder: Path) -> tuple[list[str], list[Skipped]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from src.metrics.errors import ErrorCounts
 from src.metrics.predictions import TextPair
+from src.metrics.ranking import Ranking
 from src.metrics.summary import RateSummary, summarise
 from src.utils import tables
 
@@ -44,6 +45,15 @@ def table(scores: Mapping[str, RateSummary]) -> str:
     )
 
 
+def ranking_lines(rankings: Mapping[str, Ranking]) -> str:
+    """A line for each kind of unit: the area under the ROC curve with its 95 % interval."""
+    return "\n".join(
+        f"{unit} confidence AUC {r.auc:.2f} ({r.low:.2f}–{r.high:.2f}): so often is a right "
+        f"{unit.lower()} surer than a wrong one ({r.n_right:,} right, {r.n_wrong:,} wrong)."
+        for unit, r in rankings.items()
+    )
+
+
 def worst(
     pairs: Sequence[TextPair], measures: Sequence[Mapping[str, ErrorCounts]], n: int
 ) -> list[tuple[TextPair, ErrorCounts]]:
@@ -67,6 +77,11 @@ def _row(name: str, score: RateSummary) -> tuple[str, ...]:
 def plain(scores: Mapping[str, RateSummary]) -> dict[str, dict[str, float | int]]:
     """The same for JSON: {"wer": {"rate": 0.1, "low": …, "substitutions": …}, …}; fractions."""
     return {name.lower().replace(" ", "_"): _plain(score) for name, score in scores.items()}
+
+
+def plain_rankings(rankings: Mapping[str, Ranking]) -> dict[str, dict[str, float | int]]:
+    """The same for JSON: {"word": {"auc": 0.87, "low": …, "n_right": …}, …}."""
+    return {unit.lower(): ranking._asdict() for unit, ranking in rankings.items()}
 
 
 def _plain(score: RateSummary) -> dict[str, float | int]:

@@ -123,6 +123,30 @@ def test_a_chosen_reading_is_scored(capsys, tmp_path):
     assert (greedy["field"], greedy["scores"]["wer"]["rate"]) == ("greedy_text", 0.5)
 
 
+def test_where_files_say_how_sure_each_word_is_the_report_says_how_that_ranks_errors(
+    capsys, tmp_path
+):
+    def write_words(name, text, words):
+        spoken = [{"word": word, "confidence": confidence} for word, confidence in words.items()]
+        record = {"pred_text": " ".join(words), "text": text, "words": spoken}
+        write(tmp_path / name, record)
+
+    write_words("0.json", "THE CAT SAT", {"the": 0.9, "cat": 0.8, "sit": 0.7})
+    write_words("1.json", "a dark night", {"dark": 0.6, "knight": 0.2})
+    write(tmp_path / "2.json", {"pred_text": "one two", "text": "one"})  # says nothing of it
+    # Right: 0.9, 0.8, 0.6; wrong: 0.7, 0.2. Of six pairs only (0.6, 0.7) is the wrong way round.
+    found = scores(capsys, tmp_path)["confidence"]["word"]
+    assert found["auc"] == 5 / 6
+    assert (found["n_right"], found["n_wrong"]) == (3, 2)
+    done = run("--dir_path", tmp_path)
+    assert row(done.stdout, "Word").startswith("Word confidence AUC 0.83 (")
+    # The words are those of pred_text, and no other reading's.
+    write(tmp_path / "0.json", {"pred_text": "a", "greedy_text": "a", "text": "a"})
+    (tmp_path / "1.json").unlink()
+    assert scores(capsys, tmp_path)["confidence"] == {}
+    assert "confidence AUC" not in run("--dir_path", tmp_path).stdout
+
+
 def test_the_worst_utterances_are_shown_word_under_word(capsys, folder):
     assert calc_wer_cer.main(["--dir_path", str(folder), "--worst", "2"]) == 0
     shown = capsys.readouterr().out.split("\n\n")[-2:]

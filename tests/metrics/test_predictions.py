@@ -1,4 +1,5 @@
 import json
+import math
 import os
 from pathlib import Path
 
@@ -125,3 +126,28 @@ def test_phonemes_are_counted_as_they_stand_and_words_through_the_lexicon(tmp_pa
         per | {"word error": ErrorCounts(deletions=1)},
         per,
     ]
+
+
+SURE = [{"word": "a", "confidence": 0.9, "start_s": 0.0}, {"word": "cat", "confidence": 1}]
+
+
+@pytest.mark.parametrize(
+    ("content", "confidences"),
+    [
+        ({"words": SURE}, (("a", 0.9), ("cat", 1))),
+        ({"words": []}, ()),
+        ({"words": SURE, "unit": "phoneme"}, None),
+        ({"tokens": [{"token": "K", "confidence": 0.5}], "unit": "phoneme"}, (("K", 0.5),)),
+        ({"words": [{"word": "a", "confidence": None}]}, None),  # a decoder that doesn't tell
+        ({"words": [*SURE, {"word": "b"}]}, None),
+        ({"words": [*SURE, {"word": "b", "confidence": 1.5}]}, None),
+        ({"words": [*SURE, {"word": "b", "confidence": math.nan}]}, None),
+        ({"words": [*SURE, {"word": 7, "confidence": 0.5}]}, None),
+        ({"words": "a cat"}, None),
+        ({"words": 7}, None),
+    ],
+)
+def test_confidences_are_read_whole_or_not_at_all(tmp_path, content, confidences):
+    write(tmp_path, "0.json", {"pred_text": "a cat", "text": "the cat", **content})
+    [pair], _ = read_predictions(tmp_path)
+    assert pair.confidences == confidences

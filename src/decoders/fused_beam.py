@@ -33,6 +33,8 @@ class FusedBeam(PrefixBeam):
             without it too few would come out; None = 1.
         hotwords: word → natural log added where it occurs; for models of words only. A word that
             the model doesn't know is added to its list, and counts as <unk>.
+        unknown: natural log added for each word that the model doesn't list, however it is spelt;
+            the model takes it for <unk>. For models of words only; None = no such word.
 
     Raises:
         UserError: no language model, one that shares no word with the vocabulary, or an
@@ -46,6 +48,7 @@ class FusedBeam(PrefixBeam):
         lm_weight: float | None = None,
         bonus: float | None = None,
         hotwords: Mapping[str, float] | None = None,
+        unknown: float | None = None,
         beam_width: int = 32,
         n_best: int = 5,
         token_threshold: float | None = -8.0,
@@ -61,31 +64,37 @@ class FusedBeam(PrefixBeam):
                 "decoder.language_model is null; name a file: python -m scripts.train_lm estimates "
                 "one from text, an ARPA file does as well."
             )
-        lm_weight = LM_WEIGHT if lm_weight is None else lm_weight
+        weight = LM_WEIGHT if lm_weight is None else lm_weight
         bonus = BONUS if bonus is None else bonus
-        if not isinstance(hotwords, Mapping | None):
-            raise UserError(
-                f"decoder.hotwords is {hotwords}; expected words and numbers, such as "
-                "{kubernetes: 4.0}, or null."
-            )
-        hotwords = dict(hotwords or {})
-        if not _is_finite(lm_weight) or lm_weight < 0:
-            raise UserError(f"decoder.lm_weight is {lm_weight}; expected a number from 0 up.")
-        logs = {"bonus": bonus} | {f"hotwords.{word}": log for word, log in hotwords.items()}
-        for key, value in logs.items():
-            if not _is_finite(value):
-                raise UserError(f"decoder.{key} is {value}; expected a number, a natural log.")
+        hotwords = {} if hotwords is None else hotwords
+        _check_weights(weight, bonus, hotwords, unknown)
         model = NGram.load(language_model)
-        units = set(model.words) - {BOS, EOS, UNK}
-        if units <= {*vocabulary.symbols, SPACE}:
-            if hotwords:
+        if set(model.words) - {BOS, EOS, UNK} <= {*vocabulary.symbols, SPACE}:
+            if hotwords or unknown is not None:
                 raise UserError(
-                    f"decoder.hotwords: {language_model} is a model of single symbols, which knows "
-                    "no words to prefer. Use a model of words."
+                    f"decoder.{'hotwords' if hotwords else 'unknown'}: {language_model} is a model "
+                    "of single symbols, which knows no words. Use a model of words."
                 )
-            self.fusion = _of_tokens(model, vocabulary, lm_weight, bonus)
+            self.fusion = _of_tokens(model, vocabulary, weight, bonus)
         else:
-            self.fusion = _of_words(model, vocabulary, lm_weight, bonus, hotwords)
+            self.fusion = _of_words(model, vocabulary, weight, bonus, hotwords, unknown)
+
+
+def _check_weights(
+    weight: float, bonus: float, hotwords: Mapping[str, float], unknown: float | None
+) -> None:
+    if not isinstance(hotwords, Mapping):
+        raise UserError(
+            f"decoder.hotwords is {hotwords}; expected words and numbers, such as "
+            "{kubernetes: 4.0}, or null."
+        )
+    if not _is_finite(weight) or weight < 0:
+        raise UserError(f"decoder.lm_weight is {weight}; expected a number from 0 up.")
+    logs = {"bonus": bonus} | {f"hotwords.{word}": log for word, log in hotwords.items()}
+    logs |= {} if unknown is None else {"unknown": unknown}
+    for key, value in logs.items():
+        if not _is_finite(value):
+            raise UserError(f"decoder.{key} is {value}; expected a number, a natural log.")
 
 
 def _is_finite(value: object) -> bool:
@@ -99,7 +108,12 @@ def _of_tokens(model: NGram, vocabulary: Vocabulary, weight: float, bonus: float
 
 
 def _of_words(
-    model: NGram, vocabulary: Vocabulary, weight: float, bonus: float, hotwords: dict[str, float]
+    model: NGram,
+    vocabulary: Vocabulary,
+    weight: float,
+    bonus: float,
+    hotwords: Mapping[str, float],
+    unknown: float | None,
 ) -> WordFusion:
     if " " not in vocabulary.symbols:
         raise UserError(
@@ -119,6 +133,11 @@ def _of_words(
             f"decoder.hotwords: {', '.join(map(repr, strangers))} can't be spelt with "
             f"{vocabulary.describe()}."
         )
+    if unknown is not None and model.find(UNK) < 0:
+        raise UserError(
+            f"decoder.unknown is {unknown}, but the language model has no {UNK} that would say how "
+            "likely other words are; set it to null, or estimate the model with scripts.train_lm."
+        )
     return WordFusion(
         PrefixTree([vocabulary.encode(word) for word in words], range(len(words)), len(vocabulary)),
         model,
@@ -127,4 +146,5 @@ def _of_words(
         weight,
         bonus,
         torch.tensor([float(hotwords.get(word, 0.0)) for word in words]),
+        unknown,
     )

@@ -6,7 +6,7 @@ from torch import Tensor
 from src.decoders.beam_search import Chosen, Memo
 from src.decoders.emissions import BLANK
 from src.decoders.lexicon import ROOT, PrefixTree
-from src.language_models import EOS, NGram
+from src.language_models import EOS, UNK, NGram
 
 States = tuple[Tensor, ...]
 FORBIDDEN = -torch.inf
@@ -61,7 +61,8 @@ class WordFusion:
 
     A text of words w adds weight · log p(w) + bonus · |w|. Within a word the best word that it
     may become counts in advance, by its probability without context, and is taken back where the
-    word ends: the beam then holds what is likely, not what is short.
+    word ends: the beam then holds what is likely, not what is short. Where other words than the
+    lexicon's are allowed, what leaves the tree stays in one node more, beside it.
 
     Args:
         tree: spellings; its word numbers are places in `words`.
@@ -71,6 +72,8 @@ class WordFusion:
         weight: of the language model's natural logs.
         bonus: natural log, added for each word.
         boosts: (n words,) natural logs added for single words; None = none.
+        unknown: natural log added for each word that the lexicon lacks, which the language model
+            takes for <unk>; None = no such word.
     """
 
     def __init__(
@@ -82,24 +85,31 @@ class WordFusion:
         weight: float,
         bonus: float,
         boosts: Tensor | None = None,
+        unknown: float | None = None,
     ) -> None:
         self.model, self.boundary = model, boundary
         self.n_tokens = tree.children.shape[1]
         self.children = _transitions(tree, boundary)  # ((n nodes + 1) · V,) int32
-        self.words = torch.cat([words, torch.tensor([-1])])[tree.ends[:, 0]]  # by node
+        # What ends in a node: the last place stands for any word that the lexicon lacks.
+        self._ends = torch.cat([tree.ends[:, 0], torch.tensor([-1])])
+        words = torch.cat([words, torch.tensor([-1 if unknown is None else model.find(UNK)])])
+        self.words = words[self._ends].index_fill_(0, torch.tensor([ROOT]), -1)  # by node
         self._tree = tree
         self._alone, _ = model.score(torch.zeros_like(words), words)
-        self._own = torch.zeros(len(words)) if boosts is None else boosts
+        own = torch.zeros(len(words) - 1) if boosts is None else boosts
+        self._own = torch.cat([own, torch.tensor([FORBIDDEN if unknown is None else unknown])])
         self.reweigh(weight, bonus)
 
     def reweigh(self, weight: float, bonus: float) -> None:
         """Take other weights: what is promised within words is reckoned anew."""
         self.weight = weight
         boosts = self._own + bonus
-        promises = self._tree.best_below(weighted(weight, self._alone) + boosts)
-        # (n nodes + 1,), the best that may come, beside the root's
-        self.promises = torch.cat([promises - promises[ROOT], torch.tensor([FORBIDDEN])])
-        self.boosts = torch.cat([boosts, torch.tensor([FORBIDDEN])])[self._tree.ends[:, 0]]
+        alone = weighted(weight, self._alone) + boosts
+        # Any word may yet turn out to be one that the lexicon lacks.
+        promises = self._tree.best_below(alone[:-1]).clamp_(min=alone[-1])
+        promises = torch.cat([promises, alone[-1:]])
+        self.promises = promises - promises[ROOT]  # (n nodes + 1,), beside the root's
+        self.boosts = boosts[self._ends]
 
     def start(self, shape: tuple[int, int], device: torch.device) -> States:
         """See `Fusion`: node in the tree, what it promises, and the language model's context."""
@@ -173,12 +183,12 @@ def _after(before: Tensor, grown: Tensor, chosen: Chosen) -> Tensor:
 
 def _transitions(tree: PrefixTree, boundary: int) -> Tensor:
     """The node after each node and token: with the blank the same, between words the root, and
-    one more node where no word goes on, which is never left."""
+    one more node where no word goes on, which only the end of the word leaves."""
     n_nodes = len(tree)
     children = torch.full((n_nodes + 1, tree.children.shape[1]), n_nodes, dtype=torch.int32)
     children[:-1] = torch.where(tree.children >= 0, tree.children, n_nodes)
     children[:-1, BLANK] = torch.arange(n_nodes)
-    children[:-1, boundary] = ROOT
+    children[:, boundary] = ROOT
     return children.flatten()
 
 

@@ -33,21 +33,25 @@ def write_model(folder, unit: str):
     return path
 
 
-def of_words(model: NGram, text: str, hotwords: dict) -> tuple[float, int] | None:
-    """Log-probability of a text and its words; None where it holds others."""
+def of_words(model: NGram, text: str, hotwords: dict, closed: bool) -> tuple[float, int] | None:
+    """Log-probability of a text and its words; None where it holds others and may not."""
     if (text and text != " ".join(text.split()) + " " * text.endswith(" ")) or text == " ":
         return None  # a space stands behind a word
     words = text.split()
-    if any(word not in model.index and word not in hotwords for word in words):
+    if closed and n_unknown(model, words, hotwords):
         return None
     return sum(model.sentence(words)), len(words)
 
 
-def of_characters(model: NGram, text: str, hotwords: dict) -> tuple[float, int]:
+def n_unknown(model: NGram, words: list[str], hotwords: dict) -> int:
+    return sum(word not in model.index and word not in hotwords for word in words)
+
+
+def of_characters(model: NGram, text: str, hotwords: dict, closed: bool) -> tuple[float, int]:
     return sum(model.sentence([SPACE if c == " " else c for c in text])), len(text)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     n_frames=st.integers(1, 6),
@@ -55,11 +59,12 @@ def of_characters(model: NGram, text: str, hotwords: dict) -> tuple[float, int]:
     bonus=st.sampled_from([-1.0, 0.0, 1.5]),
     unit=st.sampled_from(["word", "character"]),
     hotwords=st.sampled_from([{}, {"ba": 2.0}, {"ab": -3.0, "aa": 4.0}]),
+    unknown=st.sampled_from([None, -2.0, 1.0]),
 )
 def test_a_wide_beam_ranks_every_text_as_the_definition_does(
-    tmp_path_factory, seed, n_frames, weight, bonus, unit, hotwords
+    tmp_path_factory, seed, n_frames, weight, bonus, unit, hotwords, unknown
 ):
-    hotwords = hotwords if unit == "word" else {}
+    hotwords, unknown = (hotwords, unknown) if unit == "word" else ({}, None)
     path = write_model(tmp_path_factory.mktemp("lm"), unit)
     score = of_words if unit == "word" else of_characters
     model = NGram.load(path)
@@ -67,14 +72,17 @@ def test_a_wide_beam_ranks_every_text_as_the_definition_does(
     truth = {}
     for tokens, acoustic in sequence_scores(emissions.log_probs[0].double().numpy()).items():
         text = VOCABULARY.decode(tokens)
-        if (found := score(model, text, hotwords)) is not None:
+        if (found := score(model, text, hotwords, unknown is None)) is not None:
             boost = sum(hotwords.get(word, 0.0) for word in text.split())
+            if unit == "word":
+                boost += (unknown or 0.0) * n_unknown(model, text.split(), hotwords)
             total = acoustic + weight * found[0] + bonus * found[1] + boost
             if unit == "word":  # a space behind the last word is no other text
                 text = text.rstrip(" ")
             truth[text] = np.logaddexp(truth.get(text, -np.inf), total)
 
-    decoder = FusedBeam(VOCABULARY, path, lm_weight=weight, bonus=bonus, hotwords=hotwords, **WIDE)
+    keys = {"lm_weight": weight, "bonus": bonus, "hotwords": hotwords, "unknown": unknown}
+    decoder = FusedBeam(VOCABULARY, path, **keys, **WIDE)
     n_best, nothing = decoder(emissions)
     assert {h.text: h.score for h in n_best} == pytest.approx(truth, abs=1e-3)
     assert [h.score for h in n_best] == sorted((h.score for h in n_best), reverse=True)
@@ -117,6 +125,7 @@ def test_where_every_text_is_forbidden_nothing_is_read(tmp_path):
         ({"hotwords": "ab"}, "decoder.hotwords is ab; expected words and numbers"),
         ({"hotwords": {"ab": "much"}}, r"decoder.hotwords\.ab is much; expected a number"),
         ({"hotwords": {"ab": float("inf")}}, r"decoder.hotwords\.ab is inf; expected a number"),
+        ({"unknown": "cheap"}, "decoder.unknown is cheap; expected a number"),
         ({"hotwords": {"zebra": 1.0}}, "'zebra' can't be spelt"),
     ],
 )
@@ -126,6 +135,23 @@ def test_what_can_not_be_is_refused_in_a_sentence(tmp_path, keys, message):
         FusedBeam(VOCABULARY, **keys)
 
 
+def test_a_word_that_is_not_listed_comes_out_only_where_it_may(tmp_path):
+    path = write_model(tmp_path, "word")
+    spoken = torch.full((1, 6, 4), -9.0)
+    spoken[0, range(6), [3, 0, 3, 0, 3, 2]] = 0.0  # "bbba", which begins like a listed word
+    emissions = Emissions(spoken.log_softmax(-1), torch.tensor([6]))
+    texts = [FusedBeam(VOCABULARY, path, unknown=u)(emissions)[0][0].text for u in (None, -1.0)]
+    assert texts[0] != "bbba" == texts[1]
+
+
+def test_a_model_without_unk_allows_no_other_words(tmp_path):
+    grams = "ngram 1=3\n\n\\1-grams:\n-99\t<s>\n-0.5\t</s>\n-0.3\tba\n\n\\end\\\n"
+    (tmp_path / "closed.arpa").write_text("\\data\\\n" + grams)
+    FusedBeam(VOCABULARY, tmp_path / "closed.arpa")
+    with pytest.raises(UserError, match=r"decoder.unknown is -1.0.* no <unk>"):
+        FusedBeam(VOCABULARY, tmp_path / "closed.arpa", unknown=-1.0)
+
+
 def test_words_in_another_case_are_told(tmp_path):
     path = tmp_path / "upper.arpa"
     write_arpa(estimate([["AB", "BA"]], order=2), path)
@@ -133,6 +159,7 @@ def test_words_in_another_case_are_told(tmp_path):
         FusedBeam(VOCABULARY, path)
 
 
-def test_a_model_of_symbols_has_no_hotwords(tmp_path):
-    with pytest.raises(UserError, match=r"hotwords: .* single symbols"):
-        FusedBeam(VOCABULARY, write_model(tmp_path, "character"), hotwords={"ab": 1.0})
+@pytest.mark.parametrize("keys", [{"hotwords": {"ab": 1.0}}, {"unknown": -3.0}])
+def test_a_model_of_symbols_knows_no_words(tmp_path, keys):
+    with pytest.raises(UserError, match=rf"{next(iter(keys))}: .* single symbols"):
+        FusedBeam(VOCABULARY, write_model(tmp_path, "character"), **keys)

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from src.build.targets import build
 from src.decoders import Greedy, IsolatedWord
 from src.pipeline import Transcriber
 from src.recognizer import Recognizer
+from src.transforms import Augmentation
 from src.utils.errors import UserError
 
 
@@ -22,6 +25,17 @@ def build_recognizer(config: Mapping[str, Any], text: Any):
         config["model"], "model", n_features=front_end.n_features, n_tokens=len(text.vocabulary)
     )
     return Recognizer(front_end, model)
+
+
+def build_augment(
+    config: Mapping[str, Any], sample_rate: int
+) -> tuple[nn.Module | None, nn.Module]:
+    """What is done in training to waveforms (None = nothing) and to features."""
+    augment = build(config["augment"], "augment")
+    if not isinstance(augment, Augmentation):
+        return None, augment
+    augment.waveform.prepare(sample_rate)
+    return augment.waveform, augment.features
 
 
 def build_transcriber(recognizer, text, decoder: Mapping[str, Any], precision: str):

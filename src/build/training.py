@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
+from src.build.parts import (
+    build_augment,
+    build_recognizer,
+    build_text,
+    build_transcriber,
+    check_sample_rate,
+)
 from src.build.targets import build, check_keys, subnode
 from src.datasets import Batches, cached, make_loader
 from src.loss import CTC
@@ -46,16 +52,18 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         path = str(config["init_from"])
         load_weights(recognizer, load_checkpoint(path), description, path)
     recognizer.to(device)
+    of_waveforms, of_features = build_augment(config, recognizer.sample_rate)
     loss = CTC(deterministic=config["deterministic"])
     stepper = Stepper(
         recognizer,
-        build(config["augment"], "augment").to(device),
+        of_features.to(device),
         loss,
         build_optimizer(config, recognizer),
         max_grad_norm=settings.max_grad_norm,
         precision=settings.precision,
         seed=config["seed"],
         ema_decay=settings.ema_decay,
+        augment_waveforms=of_waveforms and of_waveforms.to(device),
     )
     if parallel.rank():  # the weights are alike, the dropout is not
         torch.manual_seed(config["seed"] + parallel.rank())

@@ -22,6 +22,8 @@ from src.utils.devices import autocast
 from src.utils.errors import UserError
 from src.utils.seeding import step_generator
 
+OTHER_NUMBERS = 2**32  # beyond the seeds that people choose
+
 
 class Stepper:
     """Turns micro-batches into one update of the weights.
@@ -35,8 +37,11 @@ class Stepper:
         loss: `(emissions, tokens, token_lengths) -> CTCLoss`.
         max_grad_norm: gradients are scaled down to this L2 norm.
         precision: "float32", "bf16" or "fp16" (with loss scaling).
+        augment: `(features, lengths, generator) -> features`.
         seed: of the augmentation, which depends on (seed, step, process) only.
         ema_decay: of a moving average of the recogniser's weights; None = no average.
+        augment_waveforms: `(waveforms, lengths, generator) -> (waveforms, lengths)`, its generator
+            and lengths on the CPU; None = waveforms as they come.
     """
 
     def __init__(
@@ -50,9 +55,11 @@ class Stepper:
         precision: str,
         seed: int,
         ema_decay: float | None = None,
+        augment_waveforms: nn.Module | None = None,
     ) -> None:
         self.recognizer = recognizer
         self.augment = augment
+        self.augment_waveforms = augment_waveforms
         self.loss = loss
         self.optimizer = optimizer
         self.max_grad_norm = max_grad_norm
@@ -99,11 +106,11 @@ class Stepper:
     def _learn(self, batches: Sequence[Batch], step: int, buffers: list[Tensor]) -> PendingReport:
         n_tokens = sum(sum(batch.token_lengths.tolist()) for batch in batches)
         n_tokens = max(1, parallel.count(n_tokens))
-        generator = step_generator(self.seed, step, self.device, parallel.rank())
+        generators = self._generators(step)
         losses = []
         for i, batch in enumerate(batches):
             with self._summed_over_processes(i == len(batches) - 1):
-                losses.append(self._backward(batch, n_tokens, generator))
+                losses.append(self._backward(batch, n_tokens, *generators))
         self.scaler.unscale_(self.optimizer)
         grad_norm = clip_grad_norm_(self.recognizer.parameters(), self.max_grad_norm)
         report = PendingReport(batches, losses, grad_norm, self.recognizer.sample_rate, self.scaler)
@@ -118,13 +125,28 @@ class Stepper:
             return contextlib.nullcontext()
         return self.model.no_sync()
 
-    def _backward(self, batch: Batch, n_tokens: int, generator: torch.Generator):
+    def _generators(self, step: int) -> tuple[torch.Generator, torch.Generator]:
+        """For waveforms, on the CPU, and for features; each draws numbers of its own."""
+        cpu, rank = torch.device("cpu"), parallel.rank()
+        of_waveforms = step_generator(self.seed + OTHER_NUMBERS, step, cpu, rank)
+        return of_waveforms, step_generator(self.seed, step, self.device, rank)
+
+    def _backward(
+        self,
+        batch: Batch,
+        n_tokens: int,
+        of_waveforms: torch.Generator,
+        of_features: torch.Generator,
+    ):
         # What can't be read leaves a batch empty; the model is asked all the same, since
         # beside other processes it has to be.
         batch = (batch if len(batch) else silence()).to(self.device)
-        features, lengths = self.recognizer.features(batch.waveforms, batch.waveform_lengths)
+        waveforms, lengths = batch.waveforms, batch.waveform_lengths
+        if self.augment_waveforms:
+            waveforms, lengths = self.augment_waveforms(waveforms, lengths, of_waveforms)
+        features, lengths = self.recognizer.features(waveforms, lengths)
         with autocast(self.device, self.precision):
-            features = self.augment(features, lengths, generator)
+            features = self.augment(features, lengths, of_features)
             emissions = self.model(features, lengths)
         loss = self.loss(emissions, batch.tokens, batch.token_lengths)
         # DistributedDataParallel takes the mean over the processes; we want the sum.

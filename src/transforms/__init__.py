@@ -1,6 +1,7 @@
-"""Waveforms → features → augmented features. Nothing here knows text or models."""
+"""Waveforms → features, and what makes both harder in training. Nothing knows text or models."""
 
 from src.transforms.augment import Identity, SpecAugment
+from src.transforms.augmentation import Augmentation, FeatureSteps
 from src.transforms.features import MFCC, LogMel, RawFrames, Spectrogram
 from src.transforms.front_end import FrontEnd
 from src.transforms.normalisation import (
@@ -9,20 +10,45 @@ from src.transforms.normalisation import (
     UtteranceNormalisation,
 )
 from src.transforms.statistics import FeatureStatistics, read_statistics
+from src.transforms.time_warp import TimeWarp
+from src.transforms.waveform.filters import BandPass, HighPass, LowPass
+from src.transforms.waveform.gain import Gain
+from src.transforms.waveform.mu_law import MuLaw
+from src.transforms.waveform.noise import ColouredNoise, RecordedNoise
+from src.transforms.waveform.rates import Speed, Tempo
+from src.transforms.waveform.reverberation import RecordedRoom, SimulatedRoom
+from src.transforms.waveform.step import WaveformSteps
+from src.transforms.waveform.time_shift import TimeShift
 from src.transforms.whisper import WhisperLogMel, WhisperScaling
 
 __all__ = [
     "MFCC",
+    "Augmentation",
+    "BandPass",
+    "ColouredNoise",
     "FeatureStatistics",
+    "FeatureSteps",
     "FrontEnd",
+    "Gain",
+    "HighPass",
     "Identity",
     "LogMel",
+    "LowPass",
+    "MuLaw",
     "NoNormalisation",
     "RawFrames",
+    "RecordedNoise",
+    "RecordedRoom",
+    "SimulatedRoom",
     "SpecAugment",
     "Spectrogram",
+    "Speed",
     "StoredNormalisation",
+    "Tempo",
+    "TimeShift",
+    "TimeWarp",
     "UtteranceNormalisation",
+    "WaveformSteps",
     "WhisperLogMel",
     "WhisperScaling",
     "read_statistics",

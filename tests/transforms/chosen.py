@@ -26,6 +26,15 @@ def instantiate(node: dict[str, Any]) -> Any:
     return getattr(transforms, name)(**keys)
 
 
+def augmentation(name: str) -> tuple[transforms.WaveformSteps, Any]:
+    """What configs/augment/NAME.yaml does to waveforms at 16 kHz, and what to features."""
+    made = instantiate(read_config("augment", name))
+    if not isinstance(made, transforms.Augmentation):
+        return transforms.WaveformSteps(), made
+    made.waveform.prepare(16_000)
+    return made.waveform, made.features
+
+
 def front_end(name: str) -> transforms.FrontEnd:
     """The front end of configs/transform/NAME.yaml; stored statistics are made up."""
     made = instantiate(read_config("transform", name))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from src.transforms import Identity, SpecAugment
 from src.utils.errors import UserError
-from tests.transforms.chosen import AUGMENTS, CONFIGS, instantiate, read_config
+from tests.transforms.chosen import AUGMENTS, CONFIGS, augmentation
 
 
 def generator(seed: int) -> torch.Generator:
@@ -129,12 +129,12 @@ def test_every_augment_is_called_alike():
 
 @pytest.mark.parametrize("name", AUGMENTS)
 def test_every_config_augments_a_batch(name):
-    augment = instantiate(read_config("augment", name))
+    augment = augmentation(name)[1]
     features = torch.ones(16, 98, 70)
     masked = augment(features, torch.full((16,), 98), generator(0))
     share = float((masked == 0).float().mean())
     assert masked.shape == features.shape
-    assert share == 0 if name == "none" else 0 < share < 0.5
+    assert share == 0 if name in ("none", "waveform") else 0 < share < 0.5
     assert not list(augment.parameters())
 
 

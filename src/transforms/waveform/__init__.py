@@ -1,0 +1,1 @@
+"""Waveforms → waveforms made harder, in training only. One augmentation a file."""

@@ -1,0 +1,39 @@
+"""Folders of sound that is mixed into speech, read once."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from src import audio
+from src.batch import to_int16
+from src.utils.errors import UserError
+
+
+def read_folder(folder: str, sample_rate: int, max_hours: float) -> list[Tensor]:
+    """All recordings of a folder and below, in the order of their names, (N,) int16 each.
+
+    Raises:
+        UserError: no such folder, no recordings in it, more than `max_hours`, or one of them
+            can't be read.
+    """
+    paths = find(folder)
+    hours = sum(audio.duration_s(path) for path in paths) / 3600
+    if hours > max_hours:
+        raise UserError(
+            f"{folder}: {hours:.1f} hours of recordings, more than max_hours={max_hours:g}, which "
+            "would all be kept in memory. Name a part of it, or raise max_hours."
+        )
+    return [to_int16(torch.from_numpy(audio.read(path, sample_rate))) for path in paths]
+
+
+def find(folder: str) -> list[Path]:
+    """The recordings of a folder and below, sorted; raises UserError where there are none."""
+    below = Path(folder).rglob("*") if Path(folder).is_dir() else ()
+    paths = sorted(p for p in below if p.suffix.lower() in audio.EXTENSIONS and p.is_file())
+    if not paths:
+        raise UserError(
+            f"folder={folder}: holds no recordings; give a folder of files that end in "
+            f"{' '.join(audio.EXTENSIONS)}."
+        )
+    return paths

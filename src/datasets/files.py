@@ -156,7 +156,11 @@ def base_folder(paths: list[Path], given: Path) -> Path:
 
 
 def _name(path: Path, base: Path) -> str:
-    name = path.relative_to(base).with_suffix("").as_posix()
+    return safe_name(path.relative_to(base).with_suffix("").as_posix())
+
+
+def safe_name(name: str) -> str:
+    """A name or path as one that any file system takes: `day1/a b` → `day1_a_b`."""
     safe = re.sub(r"[^\w.\-]+", "_", name.encode("utf-8", "replace").decode()).strip("._") or "_"
     if len(safe.encode()) <= MAX_ID_BYTES:
         return safe

@@ -1,0 +1,215 @@
+"""Utterances of a corpus that comes as a list of recordings and transcripts."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from src import audio
+from src.batch import NO_SOUND, Utterance
+from src.datasets.durations import durations_of
+from src.datasets.held_out import HeldOut
+from src.datasets.librispeech_scan import NO_AUDIO
+from src.datasets.listing import SPLITS, Flaw, Row, listed
+from src.datasets.rejections import Rejections
+from src.datasets.selection import UNREADABLE, select
+from src.utils.errors import UserError
+from src.utils.packed import PackedStrings
+
+BEYOND = "reaching beyond the end of their recording"
+SLACK_S = 0.1  # containers round their durations, and lists theirs
+
+
+class ListedCorpus(Dataset[Utterance]):
+    """One split of a corpus; a subclass says in `rows` how the corpus is laid out.
+
+    Args:
+        root: the corpus's folder.
+        split: "train", "validation" or "test".
+        text: text object of the vocabulary; None leaves targets empty.
+        validation_share, test_share: see `HeldOut`.
+        index_dir: where measured durations are kept; None measures them at each start.
+        sample_rate: wanted rate in Hz.
+        resample: False refuses files of another rate.
+        min_duration_s, max_duration_s, max_text_length, limit, sort: see `select`.
+        max_characters_per_s: an utterance with more of its transcript in a second is left out:
+            nobody speaks faster than about 25, so the transcript belongs to something else, and
+            it may have no CTC alignment. None is no limit.
+
+    Attributes:
+        unreadable: id → reason of each utterance that is left out because its audio is missing
+            or its header can't be read.
+
+    Raises:
+        UserError: no such corpus or split, or no utterance can be used.
+    """
+
+    corpus = ""  # its name, for the log
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        text,
+        *,
+        validation_share: float = 0.05,
+        test_share: float = 0.05,
+        index_dir: str | Path | None = None,
+        sample_rate: int = 16000,
+        resample: bool = True,
+        min_duration_s: float = 0.0,
+        max_duration_s: float | None = None,
+        max_characters_per_s: float | None = None,
+        max_text_length: int | None = None,
+        limit: int | None = None,
+        sort: str | None = None,
+    ) -> None:
+        if split not in SPLITS:
+            raise UserError(f"split={split}: expected one of {', '.join(SPLITS)}.")
+        self.sample_rate = sample_rate
+        self._root, self._text, self._resample = Path(root), text, resample
+        rows, lost = self._of_split(split, validation_share, test_share)
+        rows, durations_s, lost = measured(self._folder, rows, index_dir, lost)
+        self.unreadable = {
+            name: reason
+            for kind in (NO_AUDIO, UNREADABLE)
+            for name, reason in lost.explanations.get(kind, {}).items()
+        }
+        rows, durations_s = _without_hurried(rows, durations_s, max_characters_per_s, lost)
+        kept = select(
+            *(f"{self.corpus} {split}", [row.id for row in rows], durations_s),
+            *([row.text for row in rows], text),
+            min_duration_s=min_duration_s,
+            max_duration_s=max_duration_s,
+            max_text_length=max_text_length,
+            limit=limit,
+            sort=sort,
+            already_rejected=lost,
+        )
+        self._pack([rows[row] for row in kept], durations_s[kept])
+
+    def rows(self, root: Path, split: str) -> Iterable[Row | Flaw]:
+        """All rows of the corpus, or at least all of `split`, and what is wrong with others."""
+        raise NotImplementedError
+
+    @property
+    def _folder(self) -> Path:
+        """The folder that paths begin at."""
+        return self._root.parent if self._root.is_file() else self._root
+
+    def _of_split(
+        self, split: str, validation_share: float, test_share: float
+    ) -> tuple[list[Row], Rejections]:
+        listing = listed(self.rows(self._root, split))
+        sides = HeldOut(listing.rows, validation_share, test_share)
+        rows = [row for row in listing.rows if sides.split_of(row) == split]
+        if listing.rows and not rows:
+            raise UserError(
+                f"{self._root}: of {len(listing.rows):,} utterances of {self.corpus} none falls to "
+                f"{split}; choose another dataset.validation_share or dataset.test_share."
+            )
+        lost = Rejections()
+        for flaw in listing.flaws:
+            if sides.split_of(flaw) == split:
+                lost.add(flaw.reason, flaw.id, flaw.explanation)
+        return rows, lost
+
+    def _pack(self, rows: Sequence[Row], durations_s: np.ndarray) -> None:
+        """Arrays instead of objects: forked workers share them unharmed."""
+        self.durations_s = durations_s  # (n,) float32
+        self.ids = PackedStrings.of(row.id for row in rows)
+        self.transcripts = PackedStrings.of(row.text for row in rows)
+        self._paths = PackedStrings.of(row.path for row in rows)
+        self._speakers = PackedStrings.of(row.speaker for row in rows)
+        starts = [np.nan if row.start_s is None else row.start_s for row in rows]
+        self._starts_s = np.array(starts, np.float64)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Utterance:
+        """Raises UserError where the audio is damaged, too short for its part, or of a rate that
+        may not be resampled."""
+        path, start_s = self.source(index), float(self._starts_s[index])
+        wanted_s = float(self.durations_s[index])
+        part = {} if np.isnan(start_s) else {"start_s": start_s, "duration_s": wanted_s}
+        waveform = audio.read(path, self.sample_rate, resample=self._resample, **part)
+        found_s = len(waveform) / self.sample_rate
+        if part and found_s < wanted_s - SLACK_S:
+            raise UserError(
+                f"{path}: {wanted_s:.2f} s from {start_s:.2f} s on should be {self.ids[index]}, "
+                f"but the recording ends after {found_s:.2f} s of them. Correct the list."
+            )
+        return dataclasses.replace(self.describe(index), waveform=waveform)
+
+    def describe(self, index: int) -> Utterance:
+        """The utterance with a waveform of 0 samples; no audio is touched."""
+        transcript, target, tokens = self.transcripts[index], "", ()
+        if self._text is not None:
+            target = self._text.target(transcript)
+            tokens = self._text.vocabulary.encode(target)
+        speaker = self._speakers[index]
+        return Utterance(self.ids[index], NO_SOUND, transcript, target, tokens, speaker)
+
+    def source(self, index: int) -> Path:
+        """The file that holds the sound."""
+        return self._folder / self._paths[index]
+
+
+def measured(
+    root: Path,
+    rows: Sequence[Row],
+    index_dir: str | Path | None,
+    lost: Rejections,
+    *,
+    trusting: bool = True,
+) -> tuple[list[Row], np.ndarray, Rejections]:
+    """The rows with readable audio and their seconds, (n,) float32; `lost` gets the others.
+
+    Args:
+        trusting: take durations that the list tells; otherwise all files are measured.
+    """
+    durations_s = np.array([row.duration_s or np.nan for row in rows], np.float32)
+    unknown = np.flatnonzero(np.isnan(durations_s)) if trusting else np.arange(len(rows))
+    found_s, reasons = durations_of(root, [rows[i].path for i in unknown], index_dir)
+    for i, seconds in zip(unknown.tolist(), found_s.tolist(), strict=True):
+        durations_s[i] = _part_s(rows[i], seconds)
+    for place, reason in reasons.items():
+        row = rows[unknown[place]]
+        there = (root / row.path).exists()
+        lost.add(UNREADABLE if there else NO_AUDIO, row.id, reason)
+    failed = {int(unknown[place]) for place in reasons}
+    kept = []
+    for i, row in enumerate(rows):
+        if i in failed:
+            continue
+        if durations_s[i] > 0:
+            kept.append(i)
+        else:
+            lost.add(BEYOND, row.id)
+    return [rows[i] for i in kept], durations_s[kept], lost
+
+
+def _part_s(row: Row, file_s: float) -> float:
+    """Seconds of the row's part of a recording of `file_s` seconds; −1 where it isn't within."""
+    if row.start_s is None:
+        return file_s
+    left_s = file_s - row.start_s
+    wanted_s = left_s if row.duration_s is None else row.duration_s
+    return wanted_s if 0 < wanted_s <= left_s + SLACK_S else -1.0
+
+
+def _without_hurried(
+    rows: list[Row], durations_s: np.ndarray, most: float | None, lost: Rejections
+) -> tuple[list[Row], np.ndarray]:
+    """Leave out what no one could say in its time."""
+    if most is None:
+        return rows, durations_s
+    hurried = np.array([len(row.text) for row in rows]) > most * durations_s
+    names = [rows[i].id for i in np.flatnonzero(hurried)]
+    if names:
+        lost.add_many(f"with more than {most:g} characters a second", names, len(names))
+    kept = np.flatnonzero(~hurried)
+    return [rows[i] for i in kept], durations_s[kept]

@@ -1,0 +1,207 @@
+"""Lists of recordings as JSONL, CSV or TSV: path and text, and what else is known.
+
+| column | other names | what |
+|---|---|---|
+| path | audio_filepath, audio, file, wav | file, below the list's folder or absolute |
+| text | sentence, transcript, transcription | what is said |
+| id | | name of the utterance; else made of the path |
+| speaker | speaker_id, client_id | |
+| split | | train, validation (valid, val, dev) or test |
+| start | start_s, offset | seconds into the file; without it the whole file is meant |
+| duration | duration_s | seconds |
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from src.datasets.files import safe_name, unique_ids
+from src.datasets.librispeech_scan import LISTED_TWICE
+from src.datasets.listing import MALFORMED, Flaw, Row, flaw_of, open_list, table_of
+from src.utils.errors import UserError
+from src.utils.files import atomic_write
+
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+NAMES = {
+    "path": ("path", "audio_filepath", "audio", "file", "wav"),
+    "text": ("text", "sentence", "transcript", "transcription"),
+    "id": ("id",),
+    "speaker": ("speaker", "speaker_id", "client_id"),
+    "split": ("split",),
+    "start": ("start", "start_s", "offset"),
+    "duration": ("duration", "duration_s"),
+}
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training", ""), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+def manifest_rows(path: Path) -> Iterator[Row | Flaw]:
+    """The rows of a list; what is wrong with a line never ends the run.
+
+    Raises:
+        UserError: no list, or one without names for path and text.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(
+            f"{path}: not a list of recordings; expected a name that ends in {', '.join(SUFFIXES)}."
+        )
+    found = [_row(path, *line) for line in _lines(path)]
+    # One file may hold many utterances, but the same one only once.
+    nameless = [item for item in found if isinstance(item, Row) and not item.id]
+    names = iter(unique_ids(_name(path, row) for row in dict.fromkeys(map(_place, nameless))))
+    given: dict[tuple, str] = {}
+    for item in found:
+        if isinstance(item, Flaw) or item.id:
+            yield item
+        elif _place(item) in given:
+            yield flaw_of(item._replace(id=given[_place(item)]), LISTED_TWICE)
+        else:
+            given[_place(item)] = name = next(names)
+            yield item._replace(id=name)
+
+
+def write_manifest(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as JSONL, atomically; `manifest_rows` reads them back as they were.
+
+    Paths below the list's folder are written as such, so that both may move together.
+
+    Raises:
+        UserError: the folder can't be written or the disk is full.
+    """
+    home = path.resolve().parent
+    with atomic_write(path, "w") as file:
+        for row in rows:
+            place = Path(row.path)
+            place = place.relative_to(home) if place.is_relative_to(home) else place
+            known = {
+                "id": row.id,
+                "path": place.as_posix(),
+                "text": row.text,
+                "speaker": row.speaker,
+                "split": row.split,
+                "start": row.start_s,
+                "duration": row.duration_s,
+            }
+            known = {key: value for key, value in known.items() if value not in (None, "")}
+            line = json.dumps(known, ensure_ascii=not _is_utf8(row.path), allow_nan=False)
+            file.write(line + "\n")
+
+
+def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any] | Flaw]]:
+    """Name and content of each line."""
+    read = {".csv": _csv, ".tsv": _tsv}.get(path.suffix.lower(), _jsonl)
+    for number, line in read(path):
+        yield f"{path.name} line {number}", line
+
+
+def _jsonl(path: Path) -> Iterator[tuple[int, Any]]:
+    with open_list(path) as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line)
+                except (ValueError, RecursionError):
+                    yield number, None
+
+
+def _csv(path: Path) -> Iterator[tuple[int, Any]]:
+    with open_list(path, newline="") as file:
+        reader = csv.reader(file)
+        try:
+            names = next(reader, [])
+            _check_names(path, names)
+            for values in reader:
+                # A quote that is never closed would swallow the lines after it.
+                whole = len(values) == len(names) and not any("\n" in v for v in values)
+                if any(map(str.strip, values)):
+                    line = dict(zip(names, values, strict=True)) if whole else None
+                    yield reader.line_num, line
+        except csv.Error as error:
+            raise UserError(
+                f"{path}: line {reader.line_num} is no line of a CSV file ({error}); a quote may "
+                "be left open. Correct it, or write the list as JSONL."
+            ) from error
+
+
+def _tsv(path: Path) -> Iterator[tuple[int, Any]]:
+    with open_list(path) as file:
+        _check_names(path, file.readline().rstrip("\n").split("\t"))
+    yield from enumerate(table_of(path, ()), 2)
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    for wanted in ("path", "text"):
+        if not set(NAMES[wanted]) & set(names):
+            raise UserError(
+                f"{path}: its first line names no column {wanted} (it has {', '.join(names)[:200]})"
+                f"; call one {' or '.join(NAMES[wanted])}."
+            )
+
+
+def _row(path: Path, told: str, line: Any) -> Row | Flaw:
+    """What a line says; `told` names it."""
+    if isinstance(line, Flaw):
+        return line
+    if not isinstance(line, Mapping):
+        return Flaw(told, MALFORMED, f"{told} can't be taken apart")
+    values = {key: _value(line, names) for key, names in NAMES.items()}
+    if not isinstance(values["path"], str) or not isinstance(values["text"], str):
+        return Flaw(told, MALFORMED, f"{told} has no path, or no text")
+    name = str(values["id"] or "")
+    split = SPLIT_NAMES.get(str(values["split"] or "").lower())
+    if split is None:
+        return Flaw(name or told, "of an unknown split", f"split={values['split']}")
+    try:
+        start_s, duration_s = _seconds(values["start"]), _seconds(values["duration"])
+    except ValueError as error:
+        return Flaw(name or told, "with a start or duration that is no time", str(error))
+    speaker = "" if values["speaker"] is None else str(values["speaker"])
+    known = values["split"] not in (None, "")
+    return Row(
+        *(name, values["path"], values["text"], speaker, split if known else ""),
+        *(start_s, duration_s or None),
+    )
+
+
+def _value(line: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((line[name] for name in names if name in line), None)
+
+
+def _seconds(value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        seconds = float(value)
+    except TypeError:
+        seconds = math.nan
+    if isinstance(value, bool) or not 0 <= seconds < 1e9:
+        raise ValueError(f"{value} is no number of seconds")
+    return seconds
+
+
+def _place(row: Row) -> tuple[str, float | None]:
+    return row.path, row.start_s
+
+
+def _name(path: Path, place: tuple[str, float | None]) -> str:
+    """Made of a recording's path below the list's folder, and where in it an utterance begins."""
+    file, start_s = Path(place[0]), place[1]
+    home = path.parent.resolve()
+    if file.is_absolute():
+        file = file.relative_to(home) if file.is_relative_to(home) else Path(file.name)
+    name = safe_name(file.with_suffix("").as_posix())
+    return name if start_s is None else f"{name}-{round(1000 * start_s):08}"
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -4,16 +4,16 @@ Source: Graves 2012, section 7.5.3; Hannun et al. 2014 (arXiv 1408.2873), algori
 language model's share of a prefix kept apart from the probability of its alignments.
 """
 
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from src.decoders.beam import MULTIPLIER, Beam, States
 from src.decoders.emissions import BLANK
 from src.decoders.worthwhile import IMPOSSIBLE, Frame, Frames
 
-MULTIPLIER = 0x9E3779B97F4A7C15 - 2**64  # odd, so that prefixes of one length never fall together
-NOBODY = 2**62  # far from the numbers of places without a prefix, so that none is another's parent
+Memo = tuple[Tensor, ...]
 
 
 class Chosen(NamedTuple):
@@ -25,50 +25,23 @@ class Chosen(NamedTuple):
     cell: Tensor  # int64, else its place among the N · W prefixes that grew
 
 
-Memo = tuple[Tensor, ...]
-
-
 class Fusion(Protocol):
     """What adds to the score of a prefix as it grows: a language model, a lexicon."""
 
     boundary: int | None  # a token that changes nothing where a text ends on it
 
-    def start(self, shape: tuple[int, int], device: torch.device) -> tuple[Tensor, ...]:
+    def start(self, shape: tuple[int, int], device: torch.device) -> States:
         """States of the empty prefix, int64 tensors of `shape`, (B, W)."""
 
-    def grow(self, states: tuple[Tensor, ...], rows: Tensor, tokens: Tensor) -> tuple[Tensor, Memo]:
+    def grow(self, states: States, rows: Tensor, tokens: Tensor) -> tuple[Tensor, Memo]:
         """Scores (N, W) of growing the prefixes in `states` (B, W) of utterances `rows` (N,) by
         `tokens` (N,), natural log, −inf where that is forbidden; and a memo for `follow`."""
 
-    def follow(self, states: tuple[Tensor, ...], memo: Memo, chosen: Chosen) -> tuple[Tensor, ...]:
+    def follow(self, states: States, memo: Memo, chosen: Chosen) -> States:
         """States of the prefixes that are kept, (B, W)."""
 
-    def finish(self, states: tuple[Tensor, ...]) -> Tensor:
+    def finish(self, states: States) -> Tensor:
         """What ending here adds, (B, W), −inf where no text may end."""
-
-
-class Beam(NamedTuple):
-    """W prefixes of each utterance; every tensor is (B, W)."""
-
-    prefix: Tensor  # int64, a number for the token sequence
-    parent: Tensor  # int64, that of the sequence without its last token
-    last: Tensor  # int64, last token; the blank at the root
-    blank: Tensor  # log-probability of the alignments whose last frame is blank
-    token: Tensor  # and of those whose last frame is the last token
-    acoustic: Tensor  # and of both together, over all alignments that stayed in the beam
-    bonus: Tensor  # what fusion added so far
-    states: tuple[Tensor, ...] = ()
-
-    def rows(self, which: slice) -> Self:
-        """The beam of some utterances only."""
-        *columns, states = self
-        return Beam(*(column[which] for column in columns), tuple(state[which] for state in states))
-
-    def raised(self, by: Tensor) -> Self:
-        """The beam with `by` (B, 1) added to the log-probabilities."""
-        return self._replace(
-            blank=self.blank + by, token=self.token + by, acoustic=self.acoustic + by
-        )
 
 
 class Found(NamedTuple):
@@ -83,14 +56,17 @@ class Found(NamedTuple):
 
 def search(frames: Frames, width: int, fusion: Fusion | None = None) -> Found:
     """Run a beam of `width` prefixes over all frames."""
-    beam, offset = _empty(frames, width, fusion), frames.skipped.clone()
+    beam = Beam.empty(len(frames.skipped), width, frames.skipped.device)
+    if fusion:
+        beam = beam._replace(states=fusion.start(beam.last.shape, beam.last.device))
+    offset = frames.skipped.clone()
     origins, grown, ended = [], [], []
     for frame in frames.frames:
         if (n := len(frame.log_probs)) < len(beam.last):
             ended.append(beam.rows(slice(n, None)))
             beam = beam.rows(slice(n))
         if frame.after_blank is not None:
-            beam = _through_blank(beam, frame.after_blank)
+            beam = beam.through_blank(frame.after_blank)
         beam, chosen = advance(beam, frame, fusion)
         # Rounding grows with the numbers' size, so the best is kept at 0.
         best = beam.acoustic.amax(1)
@@ -99,14 +75,7 @@ def search(frames: Frames, width: int, fusion: Fusion | None = None) -> Found:
         beam = beam.raised(-best[:, None])
         origins.append(chosen.origin)
         grown.append(chosen.token)
-    return Found(_joined([beam, *reversed(ended)]), offset, origins, grown, frames.order)
-
-
-def _joined(beams: list[Beam]) -> Beam:
-    """The rows of all beams, one after another."""
-    *columns, states = zip(*beams, strict=True)
-    joined = [tuple(map(torch.cat, zip(*states, strict=True)))]
-    return Beam(*map(torch.cat, columns), *joined)
+    return Found(Beam.joined([beam, *reversed(ended)]), offset, origins, grown, frames.order)
 
 
 def advance(beam: Beam, frame: Frame, fusion: Fusion | None) -> tuple[Beam, Chosen]:
@@ -132,7 +101,7 @@ def advance(beam: Beam, frame: Frame, fusion: Fusion | None) -> tuple[Beam, Chos
     if added is not None:
         rank += added
 
-    parent, in_beam = _parents(beam)
+    parent, in_beam = beam.parents()
     again = beam.last.gather(1, parent) == beam.last
     moved = torch.where(again, beam.blank.gather(1, parent), beam.acoustic.gather(1, parent))
     moved += frame.allowed.gather(1, beam.last)
@@ -151,14 +120,7 @@ def advance(beam: Beam, frame: Frame, fusion: Fusion | None) -> tuple[Beam, Chos
     chosen = _chosen(places, frame, width)
     states = fusion.follow(beam.states, memo, chosen) if fusion else ()
     after = _follow(beam, chosen, (stay_blank, stay_token, stay), (grown, added))
-    return _without_dead(after, best > IMPOSSIBLE)._replace(states=states), chosen
-
-
-def _parents(beam: Beam) -> tuple[Tensor, Tensor]:
-    """Place of each prefix's parent in the beam, and whether it is there at all; (B, W)."""
-    prefixes, places = beam.prefix.sort(1)
-    found = torch.searchsorted(prefixes, beam.parent).clamp_(max=prefixes.shape[1] - 1)
-    return places.gather(1, found), prefixes.gather(1, found) == beam.parent
+    return after.without_dead(best > IMPOSSIBLE)._replace(states=states), chosen
 
 
 def _chosen(places: Tensor, frame: Frame, width: int) -> Chosen:
@@ -203,57 +165,6 @@ def _follow(
         either,
         bonus,
     )
-
-
-def _without_dead(beam: Beam, alive: Tensor) -> Beam:
-    """The beam where places that are not `alive` (B, W) hold no prefix."""
-    nobody, dead = _nobody(alive.shape[1], alive.device), ~alive
-    return beam._replace(
-        prefix=beam.prefix.where(alive, nobody),
-        parent=beam.parent.where(alive, nobody - NOBODY),
-        blank=beam.blank.masked_fill_(dead, IMPOSSIBLE),
-        token=beam.token.masked_fill_(dead, IMPOSSIBLE),
-        acoustic=beam.acoustic.masked_fill_(dead, IMPOSSIBLE),
-        bonus=beam.bonus.masked_fill_(dead, 0.0),
-    )
-
-
-def _empty(frames: Frames, width: int, fusion: Fusion | None) -> Beam:
-    """Before the first frame: the empty prefix, for certain, and places without any."""
-    n, device = len(frames.skipped), frames.skipped.device
-    zeros = torch.zeros(n, width, device=device)
-    blank = zeros + IMPOSSIBLE
-    blank[:, 0] = 0.0
-    prefix = _nobody(width, device).repeat(n, 1)
-    prefix[:, 0] = 1
-    states = fusion.start((n, width), device) if fusion else ()
-    last = torch.full_like(prefix, BLANK)
-    never = torch.full_like(blank, IMPOSSIBLE)
-    return Beam(prefix, prefix - NOBODY, last, blank, never, blank, zeros, states)
-
-
-def _nobody(width: int, device: torch.device) -> Tensor:
-    """Numbers that no prefix has, (W,)."""
-    return torch.arange(-1, -1 - width, -1, device=device)
-
-
-def _through_blank(beam: Beam, where: Tensor) -> Beam:
-    """The beam after a certain blank, in the utterances `where` (B, 1) says so."""
-    return beam._replace(
-        blank=torch.where(where, beam.acoustic, beam.blank),
-        token=beam.token.masked_fill(where, IMPOSSIBLE),
-    )
-
-
-def without_boundary(beam: Beam, acoustic: Tensor, boundary: int) -> Tensor:
-    """`acoustic` (B, W), where a text that ends on `boundary` has given its probability to the same
-    text without it, if that is in the beam too."""
-    parent, in_beam = _parents(beam)
-    moves = in_beam & (beam.last == boundary)
-    moved = acoustic.masked_fill(~moves, IMPOSSIBLE)
-    # A text has one such child, so at most one of what is gathered is possible.
-    gained = torch.full_like(acoustic, IMPOSSIBLE).scatter_reduce(1, parent, moved, "amax")
-    return torch.logaddexp(acoustic.masked_fill(moves, IMPOSSIBLE), gained)
 
 
 def spell(found: Found, places: Tensor) -> list[list[tuple[int, ...]]]:

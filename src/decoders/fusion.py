@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
+from src.decoders.beam import States
 from src.decoders.beam_search import Chosen, Memo
 from src.decoders.emissions import BLANK
 from src.decoders.lexicon import ROOT, PrefixTree
 from src.language_models import EOS, UNK, NGram
 
-States = tuple[Tensor, ...]
 FORBIDDEN = -torch.inf
 LEAST = -1e30  # a number that sums survive
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from src.batch import Emissions, Hypothesis
-from src.decoders.beam_search import Found, Fusion, search, spell, without_boundary
+from src.decoders.beam_search import Found, Fusion, search, spell
 from src.decoders.emissions import check_emissions
 from src.decoders.minimum_risk import check_scale, least_risk_first
 from src.decoders.paths import best_alignment, collapse
@@ -114,7 +114,7 @@ class PrefixBeam:
             possible = (acoustic + last).isfinite().any(1, keepdim=True)
             added = added + torch.where(possible, last, 0.0)
             if self.fusion.boundary is not None:
-                acoustic = without_boundary(found.beam, acoustic, self.fusion.boundary)
+                acoustic = found.beam.without_boundary(acoustic, self.fusion.boundary)
         return acoustic, added
 
     def _hypotheses(

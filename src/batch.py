@@ -71,7 +71,7 @@ class Hypothesis:
 
     text: str
     tokens: tuple[int, ...]
-    frames: tuple[int, ...]  # emitted frame in which each token is first seen
+    frames: tuple[int, ...]  # emitted frame in which each token is first seen; () where not asked
     score: float  # natural log; what exactly it measures is the decoder's to say
     confidences: tuple[float, ...] = ()  # of each token, 0 … 1
     acoustic: float | None = None  # the part of the score that the emissions gave, natural log

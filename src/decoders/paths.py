@@ -1,12 +1,14 @@
 """Alignment paths: one token (or the blank) for each emitted frame."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torchaudio.functional import forced_align
 
-from src.batch import padding_mask
+from src.batch import Hypothesis, padding_mask
 from src.decoders.emissions import BLANK
 
 
@@ -56,3 +58,29 @@ def best_alignment(log_probs: Tensor, tokens: tuple[int, ...]) -> Tensor:
         return torch.full((len(log_probs),), BLANK)
     path, _ = forced_align(log_probs[None], torch.tensor([tokens]), blank=BLANK)
     return path[0].long()
+
+
+def with_times(
+    hypotheses: Sequence[Hypothesis], log_probs: Tensor, lengths: Tensor
+) -> list[Hypothesis]:
+    """The hypotheses with frames, ends and confidences of their best alignments.
+
+    Args:
+        hypotheses: one for each utterance.
+        log_probs: (B, T, V). lengths: (B,) int64.
+    """
+    paths = torch.zeros(log_probs.shape[:2], dtype=torch.int64)
+    for path, each, n, hypothesis in zip(
+        paths, log_probs, lengths.tolist(), hypotheses, strict=True
+    ):
+        path[:n] = best_alignment(each[:n], hypothesis.tokens)
+    on_path = log_probs.gather(2, paths[:, :, None]).squeeze(2)
+    return [
+        replace(
+            hypothesis,
+            frames=spelling.frames,
+            ends=spelling.ends,
+            confidences=spelling.confidences,
+        )
+        for hypothesis, spelling in zip(hypotheses, collapse(paths, on_path, lengths), strict=True)
+    ]

@@ -7,7 +7,7 @@ from src.batch import Emissions, Hypothesis
 from src.decoders.beam_search import Found, Fusion, search, spell
 from src.decoders.emissions import check_emissions
 from src.decoders.minimum_risk import check_scale, least_risk_first
-from src.decoders.paths import best_alignment, collapse
+from src.decoders.paths import with_times
 from src.decoders.worthwhile import read_frames
 from src.text import Vocabulary
 from src.utils.errors import UserError
@@ -18,8 +18,8 @@ class PrefixBeam:
 
     A hypothesis' score is the natural log of the summed probability of its alignments, as far
     as they stayed in the beam (exact once the beam is wide enough, else a lower bound), plus what
-    fusion adds. Its frames and confidences (largest posterior in a token's run) come from its
-    best alignment.
+    fusion adds. Frames and confidences (largest posterior in a token's run) come from the best
+    alignment; only the first hypothesis has them, as they cost as much as the search.
 
     Args:
         vocabulary: symbols of the emissions.
@@ -97,12 +97,13 @@ class PrefixBeam:
         scores = torch.stack([acoustic.gather(1, places), added.gather(1, places), totals], 1)
         order = found.order.tolist()
         rows = zip(order, spell(found, places), scores.tolist(), strict=True)
-        log_probs, lengths = log_probs.cpu(), lengths.tolist()
-        n_bests = {i: self._hypotheses(log_probs[i, : lengths[i]], *texts) for i, *texts in rows}
+        n_bests = {i: self._hypotheses(*texts) for i, *texts in rows}
         if self.mbr_scale is not None:
             words = " " in self.vocabulary.symbols
             n_bests = {i: least_risk_first(n, self.mbr_scale, words) for i, n in n_bests.items()}
-        return [n_bests[i] for i in range(len(order))]
+        n_bests = [n_bests[i] for i in range(len(order))]
+        firsts = with_times([n_best[0] for n_best in n_bests], log_probs.cpu(), lengths.cpu())
+        return [[first, *n_best[1:]] for first, n_best in zip(firsts, n_bests, strict=True)]
 
     def _scores(self, found: Found) -> tuple[Tensor, Tensor]:
         """Of each prefix of the last beam, (B, W) float64: log-probability of its alignments, and
@@ -118,33 +119,24 @@ class PrefixBeam:
         return acoustic, added
 
     def _hypotheses(
-        self, log_probs: Tensor, texts: list[tuple[int, ...]], scores: list[list[float]]
+        self, texts: list[tuple[int, ...]], scores: list[list[float]]
     ) -> list[Hypothesis]:
-        """Those of one utterance that are possible, from its (T, V) log-probabilities.
-
-        Args:
-            scores: of each text: acoustic, added, and in all.
-        """
+        """Those of one utterance that are possible; scores of each: acoustic, added, and in all."""
         n = sum(total > -torch.inf for total in scores[-1])
-        if self.fusion and self.fusion.boundary is not None:
-            texts = [text[:-1] if text[-1:] == (self.fusion.boundary,) else text for text in texts]
         if not n:  # fusion forbade every text
             return [Hypothesis(text="", tokens=(), frames=(), score=-torch.inf)]
-        paths = torch.stack([best_alignment(log_probs, tokens) for tokens in texts[:n]])  # (n, T)
-        on_path = log_probs.gather(1, paths.T).T
-        spellings = collapse(paths, on_path, torch.full((n,), len(log_probs)))
+        if self.fusion and self.fusion.boundary is not None:
+            texts = [text[:-1] if text[-1:] == (self.fusion.boundary,) else text for text in texts]
         return [
             Hypothesis(
-                text=self.vocabulary.decode(spelling.tokens),
-                tokens=spelling.tokens,
-                frames=spelling.frames,
-                ends=spelling.ends,
+                text=self.vocabulary.decode(text),
+                tokens=text,
+                frames=(),
                 score=total,
-                confidences=spelling.confidences,
                 acoustic=acoustic,
                 language=added,
             )
-            for spelling, acoustic, added, total in zip(spellings, *scores, strict=False)
+            for text, acoustic, added, total in zip(texts[:n], *scores, strict=False)
         ]
 
 

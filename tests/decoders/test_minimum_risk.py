@@ -109,7 +109,9 @@ def test_a_wide_beam_reads_with_the_least_risk_over_all_paths(seed, n_frames, sc
         for tokens in truth
     }
     assert risks[n_best[0].tokens] == pytest.approx(min(risks.values()), abs=1e-4)
-    assert n_best[1:] == [h for h in plain if h.tokens != n_best[0].tokens]
+    others = [(h.tokens, h.score) for h in plain if h.tokens != n_best[0].tokens]
+    assert [(h.tokens, h.score) for h in n_best[1:]] == others
+    assert len(n_best[0].frames) == len(n_best[0].tokens)  # the chosen one has its times
     assert [h.text for h in nothing] == [""]
 
 

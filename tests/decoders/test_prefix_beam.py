@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from src.batch import Emissions
 from src.decoders import Greedy, PrefixBeam
+from src.decoders.paths import with_times
 from src.text import Vocabulary
 from src.utils.errors import UserError
 from tests.decoders.brute_force import best_path, random_emissions, sequence_scores, spell
@@ -45,13 +46,18 @@ def test_impossible_tokens_leave_only_the_possible_texts(seed, n_frames, data):
     assert {h.tokens: h.score for h in n_best} == pytest.approx(truth, abs=1e-5)
 
 
+def with_times_each(hypotheses, emissions):
+    return [with_times([h], *emissions)[0] for h in hypotheses]
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31), n_frames=st.integers(1, 5))
 def test_frames_and_confidences_come_from_the_best_alignment(seed, n_frames):
     emissions = random_emissions(seed, [n_frames], n_tokens=3)
     log_probs = emissions.log_probs[0].double().numpy()
     [n_best] = PrefixBeam(TINY, **WIDE)(emissions)
-    for h in n_best[:4]:
+    assert all((h.frames, h.ends, h.confidences) == ((), (), ()) for h in n_best[1:])
+    for h in [n_best[0], *with_times_each(n_best[:4], emissions)]:
         path = best_path(log_probs, h.tokens)
         starts = [f for f, t in enumerate(path) if t and (f == 0 or path[f - 1] != t)]
         assert h.frames == tuple(starts)

@@ -1,8 +1,27 @@
 """Acoustic models: (features, lengths) → Emissions. They never see text."""
 
+from src.models.causal import Causal
+from src.models.cnn_gru import CNNGRU
+from src.models.conformer import Conformer
 from src.models.convnet import ConvNet
 from src.models.deepspeech2 import DeepSpeech2
 from src.models.deepspeech2_conv import DeepSpeech2Conv
+from src.models.quartznet import QuartzNet
+from src.models.recurrent import Recurrent
+from src.models.resnet import ResNet
+from src.models.wav2letter import Wav2Letter
 from src.models.whisper import Whisper
 
-__all__ = ["ConvNet", "DeepSpeech2", "DeepSpeech2Conv", "Whisper"]
+__all__ = [
+    "CNNGRU",
+    "Causal",
+    "Conformer",
+    "ConvNet",
+    "DeepSpeech2",
+    "DeepSpeech2Conv",
+    "QuartzNet",
+    "Recurrent",
+    "ResNet",
+    "Wav2Letter",
+    "Whisper",
+]

@@ -9,12 +9,16 @@ from src.loss import CTC
 from tests.models.zoo import CONFIGS, every_config, narrow, side_by_side, utterances
 
 LENGTHS = (23, 1, 37, 0, 8, 30, 2)
+DEAF_TO_THE_FUTURE = {"causal"}
+LAYERED = [c for c in CONFIGS if "n_rnn_layers" in c.read_text(encoding="utf-8")]
 NAN = float("nan")
 
 
 def test_every_model_config_is_covered():
     names = {path.stem for path in CONFIGS}
     assert names >= {"convnet", "convnet_small", "lstm", "deepspeech2", "deepspeech2_conv"}
+    assert names >= {"cnn_gru", "recurrent", "wav2letter", "conformer_s", "conformer_m", "causal"}
+    assert names >= {"resnet18", "resnet34", "resnet50", "quartznet5x5", "quartznet10x5"}
 
 
 @every_config
@@ -54,7 +58,9 @@ def test_what_lies_in_the_padding_never_matters_to_training(config):
     garbage = training_step(config, extra_frames=11, filling=NAN)
     assert zeros.keys() == garbage.keys()
     for name, expected in zeros.items():
-        torch.testing.assert_close(garbage[name], expected, rtol=1e-4, atol=2e-5, msg=name)
+        # Gradients of deep narrow networks are large, and so is their rounding.
+        atol = 2e-5 * max(1.0, expected.abs().max().item())
+        torch.testing.assert_close(garbage[name], expected, rtol=1e-4, atol=atol, msg=name)
 
 
 def training_step(config, extra_frames: int, filling: float) -> dict[str, torch.Tensor]:
@@ -80,8 +86,8 @@ def test_every_parameter_learns(config):
 
 @every_config
 def test_an_utterance_hears_itself_from_end_to_end_and_nobody_else(config):
-    """Recurrence runs over time, in both directions, never over the batch."""
-    model = narrow(config)
+    """Recurrence runs over time, in both directions unless it must not, never over the batch."""
+    model, deaf = narrow(config), config.stem in DEAF_TO_THE_FUTURE
     features, lengths = side_by_side(utterances(40, 40, 33))
     features.requires_grad_()
     emissions = model(features, lengths)
@@ -90,14 +96,15 @@ def test_an_utterance_hears_itself_from_end_to_end_and_nobody_else(config):
         (gradient,) = torch.autograd.grad(
             emissions.log_probs[1, frame, 3], features, retain_graph=True
         )
-        assert gradient[1, 0].any() and gradient[1, -1].any()
+        assert gradient[1, 0].any()
+        assert bool(gradient[1, -4:].any()) == (frame == last or not deaf)
         assert not gradient[0].any() and not gradient[2].any()
 
 
 @pytest.mark.parametrize("n_rnn_layers", range(1, 11))
-@every_config
+@pytest.mark.parametrize("config", LAYERED, ids=lambda path: path.stem)
 def test_recurrence_runs_over_time_at_every_depth(config, n_rnn_layers):
-    model = narrow(config, n_rnn_layers=n_rnn_layers, n_cnn_layers=1)
+    model = narrow(config, n_rnn_layers=n_rnn_layers, n_cnn_layers=1, n_stages=1)
     features, lengths = side_by_side(utterances(20, 14, 9))
     forwards, backwards = model(features, lengths), model(features.flip(0), lengths.flip(0))
     for i, n in enumerate(forwards.lengths.tolist()):

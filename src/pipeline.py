@@ -74,8 +74,8 @@ class Transcriber:
         since a folder is scored as a whole; a run that fails before costs nothing.
 
         Args:
-            n_decoders: processes that decode while the model reads on; with 0 this process
-                does, on CUDA while the GPU reads the next batch.
+            n_decoders: processes that decode on the CPU while the model reads on; with 0 this
+                process does, on the model's device.
         """
         predictions: list[Prediction] = []
         with ProcessPool(self.decoding, n_decoders) if n_decoders else nullcontext() as pool:
@@ -104,7 +104,7 @@ class Transcriber:
             if not batch.ids:
                 continue
             # One batch ahead: the GPU has work while the CPU sees to what is heard already.
-            heard.append(self._hear(batch))
+            heard.append(self._hear(batch, copy=most_waiting > 0))
             if len(heard) > 1:
                 decoded.append(decode(*heard.popleft()()))
             while len(decoded) > most_waiting:
@@ -113,11 +113,17 @@ class Transcriber:
         for wait in decoded:
             yield wait()
 
-    def _hear(self, batch: Batch) -> Callable[[], tuple[Emissions, Batch]]:
-        """Start the model on a batch; the function returned waits for what it says."""
+    def _hear(self, batch: Batch, copy: bool) -> Callable[[], tuple[Emissions, Batch]]:
+        """Start the model on a batch; the function returned waits for what it says.
+
+        Args:
+            copy: to the CPU, where other processes can read it.
+        """
         emissions = self.emissions(batch)
-        log_probs = emissions.log_probs.float().to("cpu", non_blocking=True)
-        there = torch.cuda.Event() if emissions.log_probs.is_cuda else None
+        log_probs = emissions.log_probs.float()
+        there = torch.cuda.Event() if copy and log_probs.is_cuda else None
+        if copy:
+            log_probs = log_probs.to("cpu", non_blocking=True)
         if there:
             there.record()
 
@@ -176,7 +182,7 @@ class Decoding:
 
     def __call__(self, emissions: Emissions, batch: Batch) -> list[Prediction]:
         """Predictions of a batch, in its order; of the batch only text and lengths are read."""
-        emissions = Emissions(emissions.log_probs.float().cpu(), emissions.lengths.cpu())
+        emissions = Emissions(emissions.log_probs.float(), emissions.lengths)
         readings = {name: decoder(emissions) for name, decoder in self.decoders.items()}
         words = self.word_decoder(emissions) if self.word_decoder else [(None, None)] * len(batch)
         seconds = (batch.waveform_lengths / self.sample_rate).tolist()

@@ -171,8 +171,13 @@ def spell(found: Found, places: Tensor) -> list[list[tuple[int, ...]]]:
     """Tokens of the prefixes at `places` (B, n) of the last beam, in its order of rows."""
     places = places.cpu()
     paths = torch.full((*places.shape, len(found.tokens)), BLANK)
-    for t in reversed(range(len(found.tokens))):
-        n = len(found.tokens[t])
-        paths[:n, :, t] = found.tokens[t].cpu().gather(1, places[:n])
-        places[:n] = found.origins[t].cpu().gather(1, places[:n])
+    if not found.tokens:
+        return [[() for _ in path] for path in paths]
+    # All frames in one copy, as each would have to wait for a GPU.
+    n_rows = [len(frame) for frame in found.tokens]
+    tokens, origins = (torch.cat(x).cpu().split(n_rows) for x in (found.tokens, found.origins))
+    for t in reversed(range(len(n_rows))):
+        n = n_rows[t]
+        paths[:n, :, t] = tokens[t].gather(1, places[:n])
+        places[:n] = origins[t].gather(1, places[:n])
     return [[tuple(path[path != BLANK].tolist()) for path in rows] for rows in paths]

@@ -27,7 +27,7 @@ def check_emissions(emissions: Emissions, n_tokens: int) -> None:
     peaks = log_probs.amax(-1)  # NaN wins every comparison here, so it can't hide
     # Rounding may lift the log of a certain token a little above 0.
     sound = torch.isfinite(peaks) & (peaks < 1e-3)
-    bad = (~sound & ~padding_mask(lengths, n_frames)).nonzero()
+    bad = (~sound & ~padding_mask(lengths, n_frames, sound.device)).nonzero()
     if len(bad):
         utterance, frame = bad[0].tolist()
         raise UserError(

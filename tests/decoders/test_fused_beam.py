@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.batch import Emissions
-from src.decoders import FusedBeam
+from src.decoders import FusedBeam, PrefixBeam
 from src.language_models import NGram, estimate, write_arpa
 from src.language_models.grams import SPACE
 from src.text import Vocabulary
@@ -91,6 +91,19 @@ def test_a_wide_beam_ranks_every_text_as_the_definition_does(
         assert VOCABULARY.decode(h.tokens) == h.text
         assert h.acoustic + h.language == pytest.approx(h.score)
     assert nothing[0].text == ""
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("unit", ["word", "character", None])
+def test_a_gpu_finds_what_a_cpu_finds(tmp_path, unit):
+    emissions = random_emissions(3, [0, 40, 9, 33], n_tokens=4)
+    decoder = FusedBeam(VOCABULARY, write_model(tmp_path, unit)) if unit else PrefixBeam(VOCABULARY)
+    expected = decoder(emissions)
+    found = decoder(Emissions(emissions.log_probs.cuda(), emissions.lengths))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours[0].tokens == theirs[0].tokens and ours[0].frames == theirs[0].frames
+        scores = [h.score for h in theirs]
+        assert [h.score for h in ours] == pytest.approx(scores, abs=1e-3)
 
 
 def test_a_text_that_ends_within_a_word_counts_only_where_no_other_may(tmp_path):

@@ -4,7 +4,7 @@ import argparse
 import itertools
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from hydra import compose, initialize_config_dir
@@ -83,13 +83,7 @@ def tune(options: argparse.Namespace) -> tuple[list[Point], str]:
     Raises:
         UserError: no checkpoint, no language model, the test part, or nothing to read.
     """
-    keys = ["decoder=beam_lm", "part=validation", *options.overrides]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        resolved = plain(compose("inference", keys))
-        choices = compose("inference", keys, return_hydra_config=True).hydra.runtime.choices
-    if resolved["part"] == "test":
-        raise UserError("part=test: weights tuned on test speech would flatter its error rate.")
-    job = build_inference(resolved, choices["dataset"])
+    resolved, job = held_out(["decoder=beam_lm", *options.overrides])
     decoder = job.transcriber.decoders.get("beam")
     if not isinstance(decoder, FusedBeam):
         raise UserError("decoder: only decoder=beam_lm has weights to tune.")
@@ -102,6 +96,21 @@ def tune(options: argparse.Namespace) -> tuple[list[Point], str]:
     save_png(surface(points, unit), path.with_suffix(".png"))
     print(f"stored in {path}, drawn in {path.with_suffix('.png')}")
     return points, unit
+
+
+def held_out(overrides: Sequence[str]) -> tuple[dict[str, Any], Inference]:
+    """The config of inference.py with these overrides, on held-out speech, and what it builds.
+
+    Raises:
+        UserError: the test part is asked for, or a part can't be built.
+    """
+    keys = ["part=validation", *overrides]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        resolved = plain(compose("inference", keys))
+        choices = compose("inference", keys, return_hydra_config=True).hydra.runtime.choices
+    if resolved["part"] == "test":
+        raise UserError("part=test: weights tuned on test speech would flatter its error rate.")
+    return resolved, build_inference(resolved, choices["dataset"])
 
 
 def hear(job: Inference) -> tuple[list[Emissions], list[str]]:

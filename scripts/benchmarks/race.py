@@ -109,13 +109,17 @@ def _tell(when: str, name: str, one: dict[str, float]) -> None:
 
 
 class Runner:
-    """A contestant's process. Idle, it waits for a line and takes no processor time."""
+    """A contestant's process. Idle, it waits for a line and takes no processor time.
 
-    def __init__(self, name: str, entry: Entry) -> None:
+    Args:
+        module: runs there, told the entry's kind and its recipe as JSON.
+    """
+
+    def __init__(self, name: str, entry: Entry, module: str = "scripts.benchmarks.server") -> None:
         self.name = name
         self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed on exit
         threads = {"OMP_NUM_THREADS": str(entry.recipe.n_threads), "OMP_WAIT_POLICY": "PASSIVE"}
-        server = ["-m", "scripts.benchmarks.server", entry.kind, entry.recipe.to_json()]
+        server = ["-m", module, entry.kind, entry.recipe.to_json()]
         try:
             self._process = subprocess.Popen(
                 [entry.python, *server],

@@ -1,8 +1,10 @@
 """Weights that other people published, into a module of ours."""
 
-from collections.abc import Sequence
+import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -13,9 +15,10 @@ from src.utils.errors import UserError
 def load_pretrained(
     module: nn.Module, path: Path, other_names: Sequence[tuple[str, str]], key: str
 ) -> None:
-    """Fill every parameter of `module` from a safetensors file; what else it holds is left.
+    """Fill every parameter of `module` from a file; what else that holds is left.
 
     Args:
+        path: .safetensors, or a state dict as torch saves it, .pth or .pt; nothing in it is run.
         other_names: parts of names in such files and what `module` calls them, tried in order.
         key: the config key that named the file, for messages.
 
@@ -24,17 +27,34 @@ def load_pretrained(
     """
     if not path.is_file():
         raise UserError(f"{key}={path}: no such file; give a safetensors file.")
+    stored = _read(path, key)
+    stored = {_renamed(str(name), other_names): tensor for name, tensor in stored.items()}
+    # Older files don't tell for how many batches BatchNorm's averages were taken.
+    state = module.state_dict()
+    wanted = [name for name in state if not name.endswith(".num_batches_tracked")]
+    for name in wanted:
+        _check(stored.get(name), state[name], name, f"{key}={path}")
+    module.load_state_dict(state | {name: stored[name].to(state[name].dtype) for name in wanted})
+
+
+def _read(path: Path, key: str) -> Mapping[str, Tensor]:
+    if path.suffix in (".pth", ".pt"):
+        try:
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
+            raise UserError(
+                f"{key}={path}: not a file of weights only ({str(error)[:80]}); download it again, "
+                "or take a safetensors file."
+            ) from error
+        if isinstance(stored, Mapping):
+            return {name: value for name, value in stored.items() if isinstance(value, Tensor)}
+        raise UserError(f"{key}={path}: not a state dict; save model.state_dict() alone.")
     try:
-        stored = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
             f"{key}={path}: not a safetensors file ({error}); download it again."
         ) from error
-    stored = {_renamed(name, other_names): tensor for name, tensor in stored.items()}
-    wanted = module.state_dict()
-    for name, ours in wanted.items():
-        _check(stored.get(name), ours, name, f"{key}={path}")
-    module.load_state_dict({name: stored[name].to(wanted[name].dtype) for name in wanted})
 
 
 def _renamed(name: str, other_names: Sequence[tuple[str, str]]) -> str:

@@ -1,12 +1,14 @@
 """Noise at a signal-to-noise ratio (SNR)."""
 
+import functools
+
 import torch
 from torch import Tensor
 
 from src.batch import padding_mask, to_float
 from src.transforms.checks import check_number, check_range
 from src.transforms.waveform.recordings import read_folder
-from src.transforms.waveform.step import WaveformStep, decibels, energy, on_device, uniform
+from src.transforms.waveform.step import WaveformStep, decibels, on_device, relative_level, uniform
 from src.utils.errors import UserError
 
 N_STORED = 2**20  # samples of each colour: 65 s at 16 kHz
@@ -33,7 +35,7 @@ class _Noise(WaveformStep):
         noise = noise.masked_fill(padding, 0)
         softer = on_device(decibels(-uniform(draws[:, :1], *self.limits)), waveforms)
         # torchaudio.functional.add_noise is the same, but makes NaN of digital silence.
-        return waveforms + noise * softer * (energy(waveforms) / energy(noise)).sqrt(), lengths
+        return waveforms + noise * softer * relative_level(waveforms, noise), lengths
 
     def noise(self, like: Tensor, draws: Tensor) -> Tensor:
         """(B, N) of any level, as `like`."""
@@ -144,8 +146,12 @@ def stretches(
     return stored[starts + (first + position) % sizes]
 
 
+@functools.cache
 def stored_noise() -> Tensor:
-    """White, pink and brown noise, (3, N_STORED) float32, the same each time, without a seam."""
+    """White, pink and brown noise, (3, N_STORED) float32, the same each time, without a seam.
+
+    Not to be written into: it is made once and shared.
+    """
     generator = torch.Generator().manual_seed(0)
     spectrum = torch.fft.rfft(torch.randn(N_STORED, generator=generator))
     bins = torch.arange(len(spectrum)).clamp(min=1)  # 0 Hz as the bin above it

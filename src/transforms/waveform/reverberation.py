@@ -9,20 +9,22 @@ import math
 import torch
 from torch import Tensor
 
-from src.batch import padding_mask
+from src.batch import padding_mask, to_float
 from src.transforms.checks import check_number, check_range
 from src.transforms.waveform.convolution import convolve
 from src.transforms.waveform.noise import stored_noise, stretches
-from src.transforms.waveform.recordings import read_folder
+from src.transforms.waveform.recordings import find, read_folder
 from src.transforms.waveform.step import (
     WaveformStep,
     decibels,
     energy,
     log_uniform,
     on_device,
+    relative_level,
     resized,
     uniform,
 )
+from src.utils.errors import UserError
 
 SIXTY_DB = math.log(10 ** (60 / 20))  # amplitude falls by this many nepers in the time RT60
 
@@ -57,7 +59,7 @@ class SimulatedRoom(WaveformStep):
         check_range("direct_db", min_direct_db, max_direct_db, -40, 60)
         self.rt60_s = min_rt60_s, max_rt60_s
         self.direct_db = min_direct_db, max_direct_db
-        self.register_buffer("stored", stored_noise()[0].clone(), persistent=False)
+        self.register_buffer("stored", stored_noise()[0], persistent=False)
 
     def change(self, waveforms: Tensor, lengths: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
         """As `WaveformStep.change`."""
@@ -104,10 +106,13 @@ class RecordedRoom(WaveformStep):
             return
         n_taps = round(self.max_response_s * sample_rate)
         recordings = read_folder(self.folder, sample_rate, max_hours=5.0)
-        responses = [from_its_peak(recording.float(), n_taps) for recording in recordings]
+        responses = [from_its_peak(to_float(recording), n_taps) for recording in recordings]
+        for path, response in zip(find(self.folder), responses, strict=True):
+            if not response.any():
+                raise UserError(f"{path}: an impulse response without a sound; remove it.")
         longest = max(map(len, responses))
         stored = torch.cat([resized(response[None], longest) for response in responses])
-        self.stored = (stored / energy(stored).sqrt()).to(self.stored.device)
+        self.stored = stored.to(self.stored.device)
 
     def change(self, waveforms: Tensor, lengths: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
         """As `WaveformStep.change`."""
@@ -125,4 +130,4 @@ def reverberated(waveforms: Tensor, lengths: Tensor, responses: Tensor) -> Tenso
     """Waveforms (B, N), zeros in the padding, in the rooms of (B, K), of the same energy."""
     padding = padding_mask(lengths, waveforms.shape[1], waveforms.device)
     wet = convolve(waveforms, responses).masked_fill(padding, 0)
-    return wet * (energy(waveforms) / energy(wet)).sqrt()
+    return wet * relative_level(waveforms, wet)

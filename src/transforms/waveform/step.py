@@ -129,5 +129,11 @@ def decibels(values: Tensor) -> Tensor:
 
 
 def energy(waveforms: Tensor) -> Tensor:
-    """Sum of squares of each row, (B, 1); never 0, so that one may divide by it."""
-    return waveforms.square().sum(1, keepdim=True).clamp(min=1e-20)
+    """Sum of squares of each row, (B, 1)."""
+    return waveforms.square().sum(1, keepdim=True)
+
+
+def relative_level(waveforms: Tensor, to: Tensor) -> Tensor:
+    """Amplitude of each row over that of `to`, (B, 1); 0 where either is silent."""
+    silent = energy(to) == 0
+    return (energy(waveforms) / energy(to).masked_fill(silent, 1)).sqrt().masked_fill(silent, 0)

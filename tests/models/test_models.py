@@ -5,7 +5,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from src.models import ConvNet, DeepSpeech2, DeepSpeech2Conv
+from src.models import (
+    CNNGRU,
+    Causal,
+    Conformer,
+    ConvNet,
+    DeepSpeech2,
+    DeepSpeech2Conv,
+    QuartzNet,
+    Recurrent,
+    ResNet,
+    Wav2Letter,
+)
 from src.utils.errors import UserError
 from tests.models.zoo import (
     N_FEATURES,
@@ -118,6 +129,23 @@ def test_convnet_refuses_features_too_few_to_halve_four_times(n_features):
         (DeepSpeech2Conv, {"n_rnn_layers": 11}, "model.n_rnn_layers=11: .*from 1 to 10"),
         (DeepSpeech2Conv, {"width": 0}, "model.width=0"),
         (DeepSpeech2Conv, {"dropout": 2}, "model.dropout=2"),
+        (CNNGRU, {"n_channels": 0}, "model.n_channels=0"),
+        (CNNGRU, {"n_rnn_layers": 11}, "model.n_rnn_layers=11: .*from 1 to 10"),
+        (Recurrent, {"kind": "transformer"}, "model.kind=transformer: expected one of gru, lstm"),
+        (Recurrent, {"n_stacked": 2}, "model.n_stacked=2: expected at least model.stride=3"),
+        (Recurrent, {"stride": 0}, "model.stride=0"),
+        (ResNet, {"depth": 101}, "model.depth=101: expected one of 18, 34, 50"),
+        (ResNet, {"n_stages": 5}, "model.n_stages=5: .*from 1 to 4"),
+        (ResNet, {"kind": "mlp"}, "model.kind=mlp"),
+        (ResNet, {"weights": "no.pth"}, "model.weights=no.pth: no such file"),
+        (Wav2Letter, {"width": 0}, "model.width=0"),
+        (QuartzNet, {"n_blocks": 0}, "model.n_blocks=0"),
+        (QuartzNet, {"n_convs": 11}, "model.n_convs=11"),
+        (Conformer, {"width": 150}, "model.width=150: expected an even multiple of model.n_heads"),
+        (Conformer, {"kernel_size": 32}, "model.kernel_size=32: expected an odd number, .*31"),
+        (Conformer, {"n_layers": 0}, "model.n_layers=0"),
+        (Causal, {"kind": "bilstm"}, "model.kind=bilstm"),
+        (Causal, {"dropout": 1.5}, "model.dropout=1.5"),
     ],
 )
 def test_keys_that_make_no_model_are_refused_by_name(model, keys, complaint):

@@ -7,6 +7,7 @@ and 2·3·h. BatchNorm and LayerNorm have 2 values a channel or bin.
 from inspect import signature
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 import src.models
@@ -41,6 +42,108 @@ WHISPER_TINY = (
     + 4 * (2 * 4 * 384 * 384 + 5 * 384 + 2 * 2 * 384)  # MLPs and LayerNorms
     + 2 * 384 + 384 * 29 + 29  # last LayerNorm and head
 )  # fmt: skip
+CNN_GRU = (
+    32 * 7 * 15 + 64 * 32 * 5 * 9 + 64 * 64 * 3 * 5 + 2 * (32 + 64 + 64)  # convolutions, BatchNorms
+    + 2 * (3 * 384 * (17 * 64 + 384) + 6 * 384)  # 201 bins become 67, 34, 17
+    + 3 * (2 * 768 + 2 * (3 * 384 * (768 + 384) + 6 * 384))
+    + 768 * 29 + 29
+)  # fmt: skip
+RECURRENT = (
+    2 * (4 * 384 * (3 * 80 + 384) + 8 * 384)  # the first LSTM hears three frames
+    + 3 * 2 * (4 * 384 * (768 + 384) + 8 * 384) + 4 * 2 * 768  # LSTMs, LayerNorms
+    + 768 * 29 + 29
+)  # fmt: skip
+RESNET_RNN = (  # behind the trunk and its linear layer
+    2 * 384 + 2 * (3 * 384 * (384 + 384) + 6 * 384)
+    + 2 * (2 * 768 + 2 * (3 * 384 * (768 + 384) + 6 * 384))
+    + 768 * 29 + 29
+)  # fmt: skip
+# torchvision publishes 11,689,512, 21,797,672 and 25,557,032 for whole networks. Their last stage
+# has blocks of 512 channels at the end of 256 (2,048 of 1,024), their head 1,000 classes.
+RESNET18 = (
+    11_689_512 - (512 * 1000 + 1000)
+    - (512 * 256 * 9 + 3 * 512 * 512 * 9 + 512 * 256 + 5 * 2 * 512)
+    + 5 * 256 * 384 + 384 + RESNET_RNN  # 80 bins become 5
+)  # fmt: skip
+RESNET34 = (
+    21_797_672 - (512 * 1000 + 1000)
+    - (512 * 256 * 9 + 5 * 512 * 512 * 9 + 512 * 256 + 7 * 2 * 512)
+    + 5 * 256 * 384 + 384 + RESNET_RNN
+)  # fmt: skip
+RESNET50 = (
+    25_557_032 - (2048 * 1000 + 1000)
+    - (1024 * 512 + 512 * 512 * 9 + 512 * 2048 + 1024 * 2048 + 4 * 512 + 2 * 2 * 2048)
+    - 2 * (2048 * 512 + 512 * 512 * 9 + 512 * 2048 + 4 * 512 + 2 * 2048)
+    + 5 * 1024 * 384 + 384 + RESNET_RNN
+)  # fmt: skip
+WAV2LETTER = (
+    250 * 40 * 48 + 7 * 250 * 250 * 7 + 2000 * 250 * 32 + 2000 * 2000  # kernels
+    + 8 * 250 + 2 * 2000 + 2000 * 29 + 29
+)  # fmt: skip
+
+
+def quartznet(n_blocks: int) -> int:
+    """Five groups of blocks: kernel, channels before and after the first of them."""
+    total = 64 * 33 + 64 * 256 + 2 * 256
+    groups = ((33, 256, 256), (39, 256, 256), (51, 256, 512), (63, 512, 512), (75, 512, 512))
+    for kernel, before, n in groups:
+        first = before * kernel + before * n + before * n  # and the shortcut
+        total += first + 4 * (n * kernel + n * n) + 6 * 2 * n
+        total += (n_blocks - 1) * (5 * (n * kernel + n * n) + n * n + 6 * 2 * n)
+    total += 512 * 87 + 512 * 512 + 2 * 512 + 512 * 1024 + 2 * 1024
+    return total + 1024 * 29 + 29
+
+
+def conformer(d: int) -> int:
+    """Weights of the encoder with 16 blocks, which is what the paper gives names to.
+
+    The paper's 10.3 and 30.7 million have an LSTM decoder and a joint network besides.
+    """
+    feed_forward = 2 * 4 * d * d + 5 * d + 2 * d
+    attention = 5 * d * d + 4 * d + 2 * d + 2 * d  # with distances, u and v, LayerNorm
+    convolution = 2 * d * d + 2 * d + 31 * d + d + d * d + d + 2 * 2 * d
+    block = 2 * feed_forward + attention + convolution + 2 * d
+    subsampling = 9 * d + d + 9 * d * d + d + 20 * d * d + d
+    return subsampling + 16 * block + d * 29 + 29
+
+
+CAUSAL = (
+    32 * 9 + 32 + 32 * 32 * 9 + 32 + 20 * 32 * 640 + 640  # convolutions; 80 bins become 20
+    + 4 * (2 * 640 + 3 * 640 * (640 + 640) + 6 * 640) + 640 * 29 + 29
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "n_features", "n_tokens", "by_hand"),
+    [
+        ("cnn_gru", 201, 29, CNN_GRU),
+        ("recurrent", 80, 29, RECURRENT),
+        ("resnet18", 80, 29, RESNET18),
+        ("resnet34", 80, 29, RESNET34),
+        ("resnet50", 80, 29, RESNET50),
+        ("wav2letter", 40, 29, WAV2LETTER),
+        ("quartznet5x5", 64, 29, quartznet(1)),
+        ("quartznet10x5", 64, 29, quartznet(2)),
+        ("conformer_s", 80, 29, conformer(144)),
+        ("conformer_m", 80, 29, conformer(256)),
+        ("causal", 80, 29, CAUSAL),
+    ],
+)
+def test_each_model_has_the_number_of_parameters_worked_out_and_that_its_header_tells(
+    name, n_features, n_tokens, by_hand
+):
+    config = next(path for path in CONFIGS if path.stem == name)
+    with torch.device("meta"):
+        n = n_parameters(build(config, n_features, n_tokens))
+    assert n == by_hand
+    header = " ".join(config.read_text(encoding="utf-8").split("_target_")[0].split())
+    told = f"{n / 1e6:.1f} million weights"
+    assert told in header.replace("# ", "")
+
+
+@pytest.mark.parametrize(("n_blocks", "published"), [(1, 6.7), (2, 12.8), (3, 18.9)])
+def test_quartznet_has_the_millions_of_parameters_that_its_paper_tells(n_blocks, published):
+    assert round(quartznet(n_blocks) / 1e6, 1) == published
 
 
 @pytest.mark.parametrize(

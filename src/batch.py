@@ -76,6 +76,7 @@ class Hypothesis:
     confidences: tuple[float, ...] = ()  # of each token, 0 … 1
     acoustic: float | None = None  # the part of the score that the emissions gave, natural log
     language: float | None = None  # and the part that a language model added, weighted
+    words: tuple[str, ...] | None = None  # that a lexicon reads in the tokens, where there is one
     ends: tuple[int, ...] = ()  # the frame after the last in which each token is seen
 
 

@@ -184,7 +184,7 @@ class Decoding:
         """Predictions of a batch, in its order; of the batch only text and lengths are read."""
         emissions = Emissions(emissions.log_probs.float(), emissions.lengths)
         readings = {name: decoder(emissions) for name, decoder in self.decoders.items()}
-        words = self.word_decoder(emissions) if self.word_decoder else [(None, None)] * len(batch)
+        words = self._words(emissions, list(readings.values())[-1])
         seconds = (batch.waveform_lengths / self.sample_rate).tolist()
         return [
             Prediction(
@@ -203,6 +203,15 @@ class Decoding:
             )
             for i, utterance_id in enumerate(batch.ids)
         ]
+
+    def _words(
+        self, emissions: Emissions, n_bests: list[list[Hypothesis]]
+    ) -> list[tuple[str | None, float | None]]:
+        """Words of each utterance, and how sure they are: those that the decoder's own lexicon
+        read, else the one word of a closed lexicon, else none."""
+        if any(n_best[0].words is not None for n_best in n_bests):
+            return [(" ".join(n_best[0].words or ()), None) for n_best in n_bests]
+        return self.word_decoder(emissions) if self.word_decoder else [(None, None)] * len(n_bests)
 
 
 def remove_predictions(folder: Path, keep: set[str]) -> None:

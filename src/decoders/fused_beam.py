@@ -1,18 +1,24 @@
 """Prefix beam search with a language model: shallow fusion, chosen by a file's name."""
 
+import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from src.batch import Hypothesis
 from src.decoders.fusion import TokenFusion, WordFusion
 from src.decoders.lexicon import PrefixTree
+from src.decoders.lexicon_file import BOUNDARIES, read_lexicon
 from src.decoders.prefix_beam import PrefixBeam
 from src.language_models import BOS, EOS, UNK, NGram
 from src.language_models.grams import SPACE
 from src.text import Vocabulary
 from src.utils.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 LM_WEIGHT, BONUS = 0.8, 1.0  # where nobody has tuned them
 
@@ -22,7 +28,8 @@ class FusedBeam(PrefixBeam):
 
     A text y of n units scores log p(y | audio) + lm_weight · log p(y) + bonus · n, all in natural
     logs. Where the model's units are the vocabulary's own symbols, any text may come out; where
-    they are words, only its words may, spelt in the vocabulary and parted by spaces.
+    they are words, only its words may, spelt in the vocabulary and parted by spaces (or by the
+    symbol "|", where these are phonemes).
 
     Args:
         vocabulary, beam_width, n_best, token_threshold, blank_threshold, n_tokens, mbr_scale: see
@@ -33,8 +40,11 @@ class FusedBeam(PrefixBeam):
             without it too few would come out; None = 1.
         hotwords: word → natural log added where it occurs; for models of words only. A word that
             the model doesn't know is added to its list, and counts as <unk>.
-        unknown: natural log added for each word that the model doesn't list, however it is spelt;
-            the model takes it for <unk>. For models of words only; None = no such word.
+        unknown: natural log added for each word that is not listed, however it is spelt; the model
+            takes it for <unk>. For models of words only; None = no such word.
+        lexicon: a file that lists words with their spellings in the vocabulary's symbols (see
+            `read_lexicon`), for phonemes; its words may come out instead of the model's, and
+            `Hypothesis.words` names them. None = words are spelt by their letters.
 
     Raises:
         UserError: no language model, one that shares no word with the vocabulary, or an
@@ -49,6 +59,7 @@ class FusedBeam(PrefixBeam):
         bonus: float | None = None,
         hotwords: Mapping[str, float] | None = None,
         unknown: float | None = None,
+        lexicon: str | Path | None = None,
         beam_width: int = 32,
         n_best: int = 5,
         token_threshold: float | None = -8.0,
@@ -69,15 +80,33 @@ class FusedBeam(PrefixBeam):
         hotwords = {} if hotwords is None else hotwords
         _check_weights(weight, bonus, hotwords, unknown)
         model = NGram.load(language_model)
-        if set(model.words) - {BOS, EOS, UNK} <= {*vocabulary.symbols, SPACE}:
-            if hotwords or unknown is not None:
+        self.words: tuple[str, ...] = ()  # of the lexicon, where there is one
+        of_words = {"lexicon": lexicon, "hotwords": hotwords or None, "unknown": unknown}
+        given = [key for key, value in of_words.items() if value is not None]
+        if set(model.words) - {BOS, EOS, UNK} <= {*vocabulary.symbols, SPACE} and not lexicon:
+            if given:
                 raise UserError(
-                    f"decoder.{'hotwords' if hotwords else 'unknown'}: {language_model} is a model "
-                    "of single symbols, which knows no words. Use a model of words."
+                    f"decoder.{given[0]}: {language_model} is a model of single symbols, which "
+                    "knows no words. Use a model of words."
                 )
             self.fusion = _of_tokens(model, vocabulary, weight, bonus)
-        else:
-            self.fusion = _of_words(model, vocabulary, weight, bonus, hotwords, unknown)
+            return
+        spellings = (
+            read_lexicon(lexicon, vocabulary)
+            if lexicon
+            else _by_letters(model, vocabulary, hotwords)
+        )
+        _check_words(model, spellings, hotwords, unknown, vocabulary)
+        self.fusion = _of_words(model, vocabulary, spellings, weight, bonus, hotwords, unknown)
+        self.words = tuple(spellings) if lexicon else ()
+
+    def with_words(self, hypothesis: Hypothesis) -> Hypothesis:
+        """See `PrefixBeam`."""
+        if not self.words:
+            return hypothesis
+        found = self.fusion.words_of(hypothesis.tokens)
+        words = tuple(self.words[word] if word >= 0 else UNK for word in found)
+        return replace(hypothesis, words=words)
 
 
 def _check_weights(
@@ -107,44 +136,79 @@ def _of_tokens(model: NGram, vocabulary: Vocabulary, weight: float, bonus: float
     return TokenFusion(model, torch.tensor(words), weight, bonus)
 
 
-def _of_words(
-    model: NGram,
-    vocabulary: Vocabulary,
-    weight: float,
-    bonus: float,
-    hotwords: Mapping[str, float],
-    unknown: float | None,
-) -> WordFusion:
+def _by_letters(
+    model: NGram, vocabulary: Vocabulary, hotwords: Mapping[str, float]
+) -> dict[str, list[tuple[int, ...]]]:
+    """The words of the model, and those to prefer, as far as the vocabulary can spell them."""
     if " " not in vocabulary.symbols:
         raise UserError(
-            "This model's vocabulary has no space, so it writes no words: use a language model of "
-            f"its own symbols ({vocabulary.describe()})."
+            f"This model's vocabulary has no space ({vocabulary.describe()}), so no letters spell "
+            "words: name a lexicon with decoder.lexicon=FILE (python -m scripts.write_lexicon), or "
+            "use a language model of its own symbols."
         )
     letters = set(vocabulary.symbols[1:]) - {" "}
-    listed = dict.fromkeys([*model.words, *hotwords])
-    words = [word for word in listed if word not in (BOS, EOS, UNK) and set(word) <= letters]
-    if not words:
+    words = dict.fromkeys([*model.words, *hotwords])
+    return {
+        word: [vocabulary.encode(word)]
+        for word in words
+        if word not in (BOS, EOS, UNK) and set(word) <= letters
+    }
+
+
+def _check_words(
+    model: NGram,
+    spellings: Mapping[str, list[tuple[int, ...]]],
+    hotwords: Mapping[str, float],
+    unknown: float | None,
+    vocabulary: Vocabulary,
+) -> None:
+    """Refuse words that can't meet; tell how many can't come out."""
+    known = [word for word in spellings if word in model.index]
+    if not known:
         raise UserError(
-            "The language model has no word that the vocabulary can spell "
-            f"({vocabulary.describe()}); was it trained on upper case?"
+            "The language model has no word that can be spelt with the vocabulary "
+            f"({vocabulary.describe()}) or that the lexicon lists; was it trained on upper case?"
         )
-    if strangers := sorted(set(hotwords) - set(words)):
+    if strangers := sorted(set(hotwords) - set(spellings)):
         raise UserError(
             f"decoder.hotwords: {', '.join(map(repr, strangers))} can't be spelt with "
-            f"{vocabulary.describe()}."
+            f"{vocabulary.describe()}, or the lexicon lacks it."
         )
     if unknown is not None and model.find(UNK) < 0:
         raise UserError(
             f"decoder.unknown is {unknown}, but the language model has no {UNK} that would say how "
             "likely other words are; set it to null, or estimate the model with scripts.train_lm."
         )
+    silent = len(set(model.words) - {BOS, EOS, UNK}) - len(known)
+    if silent:
+        logger.warning(
+            "%s of the language model's words have no spelling and can't come out.", f"{silent:,}"
+        )
+
+
+def _of_words(
+    model: NGram,
+    vocabulary: Vocabulary,
+    spellings: Mapping[str, list[tuple[int, ...]]],
+    weight: float,
+    bonus: float,
+    hotwords: Mapping[str, float],
+    unknown: float | None,
+) -> WordFusion:
+    pairs = [(tokens, i) for i, word in enumerate(spellings) for tokens in spellings[word]]
+    boundary = next((b for b in BOUNDARIES if b in vocabulary.symbols), None)
+    if boundary is None:
+        raise UserError(
+            f"This model's vocabulary has no symbol between words ({vocabulary.describe()}), so "
+            "a language model of words can't be used."
+        )
     return WordFusion(
-        PrefixTree([vocabulary.encode(word) for word in words], range(len(words)), len(vocabulary)),
+        PrefixTree(*zip(*pairs, strict=True), len(vocabulary)),
         model,
-        torch.tensor([model.find(word) for word in words]),
-        vocabulary.symbols.index(" "),
+        torch.tensor([model.find(word) for word in spellings]),
+        vocabulary.symbols.index(boundary),
         weight,
         bonus,
-        torch.tensor([float(hotwords.get(word, 0.0)) for word in words]),
+        torch.tensor([float(hotwords.get(word, 0.0)) for word in spellings]),
         unknown,
     )

@@ -1,7 +1,10 @@
 """Shallow fusion: what a language model adds to a prefix as it grows, on the device."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from src.decoders.beam import States
 from src.decoders.beam_search import Chosen, Memo
@@ -74,6 +77,8 @@ class WordFusion:
         boosts: (n words,) natural logs added for single words; None = none.
         unknown: natural log added for each word that the lexicon lacks, which the language model
             takes for <unk>; None = no such word.
+
+    Of words that are spelt alike the likeliest in its place is taken, once and for all.
     """
 
     def __init__(
@@ -90,10 +95,13 @@ class WordFusion:
         self.model, self.boundary = model, boundary
         self.n_tokens = tree.children.shape[1]
         self.children = _transitions(tree, boundary)  # ((n nodes + 1) · V,) int32
-        # What ends in a node: the last place stands for any word that the lexicon lacks.
-        self._ends = torch.cat([tree.ends[:, 0], torch.tensor([-1])])
+        # (H, n nodes + 1), what ends in a node; −1, the last word, is any that the lexicon lacks.
+        self.ends = functional.pad(tree.ends, (0, 0, 0, 1), value=-1).T.contiguous()
+        self._own_end = self.ends >= 0
+        self._own_end[0] = True
+        self._own_end[:, ROOT] = False
         words = torch.cat([words, torch.tensor([-1 if unknown is None else model.find(UNK)])])
-        self.words = words[self._ends].index_fill_(0, torch.tensor([ROOT]), -1)  # by node
+        self.words = words[self.ends].masked_fill_(~self._own_end, -1)  # (H, n nodes + 1)
         self._tree = tree
         self._alone, _ = model.score(torch.zeros_like(words), words)
         own = torch.zeros(len(words) - 1) if boosts is None else boosts
@@ -109,7 +117,7 @@ class WordFusion:
         promises = self._tree.best_below(alone[:-1]).clamp_(min=alone[-1])
         promises = torch.cat([promises, alone[-1:]])
         self.promises = promises - promises[ROOT]  # (n nodes + 1,), beside the root's
-        self.boosts = boosts[self._ends]
+        self.boosts = boosts[self.ends].masked_fill_(~self._own_end, FORBIDDEN)
 
     def start(self, shape: tuple[int, int], device: torch.device) -> States:
         """See `Fusion`: node in the tree, what it promises, and the language model's context."""
@@ -147,7 +155,7 @@ class WordFusion:
         nodes, promised, contexts = states
         after, promises, ended = memo
         # What could not go on has no probability; its node and its promise only have to exist.
-        after = _after(nodes, after, chosen).clamp_(max=len(self.words) - 1)
+        after = _after(nodes, after, chosen).clamp_(max=self.words.shape[1] - 1)
         promises = _after(promised, promises, chosen).clamp_(min=LEAST)
         contexts, ended = (x.gather(1, chosen.origin) for x in (contexts, ended))
         return after, promises, torch.where(chosen.token == self.boundary, ended, contexts)
@@ -161,14 +169,43 @@ class WordFusion:
         after = torch.where(between, contexts, after)
         return scores + weighted(self.weight, end_of_sentence(self.model, after))
 
+    def words_of(self, tokens: Sequence[int]) -> list[int]:
+        """Numbers of the words that `tokens` spell, of homophones the likeliest in its place; −1
+        for one that the lexicon lacks."""
+        nodes = torch.tensor([ROOT])
+        contexts = torch.full_like(nodes, self.model.start())
+        found = []
+        for token in [*tokens, self.boundary]:
+            if token != self.boundary:
+                nodes = self.children.take(nodes * self.n_tokens + token).long()
+            elif int(nodes) != ROOT:
+                scores, after = self._end_each(nodes, contexts)
+                best = scores.argmax(0)
+                found.append(int(self.ends[best, nodes]))
+                nodes, contexts = torch.full_like(nodes, ROOT), after.gather(0, best[None])[0]
+        return found
+
+    def _end_each(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores of every word that ends in `nodes`, −inf where none does, and contexts then; one
+        axis more in front, of homophones."""
+        shape = (len(self.words), *nodes.shape)
+        words, boosts = (
+            x.index_select(1, nodes.flatten()).view(shape) for x in (self.words, self.boosts)
+        )
+        scores, after = self.model.score(contexts.expand_as(words), words)
+        return weighted(self.weight, scores) + boosts, after
+
     def _end_word(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of the words that end in `nodes`, −inf where none does, and the contexts then."""
-        scores, after = self.model.score(contexts, self.words.take(nodes))
-        return weighted(self.weight, scores) + self.boosts.take(nodes), after
+        """The same of the likeliest of them."""
+        scores, after = self._end_each(nodes, contexts)
+        if len(scores) == 1:
+            return scores[0], after[0]
+        scores, best = scores.max(0)
+        return scores, after.gather(0, best[None])[0]
 
     def _end_some_words(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
         """The same, where most nodes end none: only the others are looked up."""
-        ends = (self.words.take(nodes) >= 0).flatten().nonzero().squeeze(1)
+        ends = (self.words[0].take(nodes) >= 0).flatten().nonzero().squeeze(1)
         scores, after = self._end_word(nodes.take(ends), contexts.take(ends))
         all_scores = torch.full(nodes.shape, FORBIDDEN)
         all_scores.view(-1).index_copy_(0, ends, scores)

@@ -102,8 +102,13 @@ class PrefixBeam:
             words = " " in self.vocabulary.symbols
             n_bests = {i: least_risk_first(n, self.mbr_scale, words) for i, n in n_bests.items()}
         n_bests = [n_bests[i] for i in range(len(order))]
-        firsts = with_times([n_best[0] for n_best in n_bests], log_probs.cpu(), lengths.cpu())
+        firsts = [self.with_words(n_best[0]) for n_best in n_bests]
+        firsts = with_times(firsts, log_probs.cpu(), lengths.cpu())
         return [[first, *n_best[1:]] for first, n_best in zip(firsts, n_bests, strict=True)]
+
+    def with_words(self, hypothesis: Hypothesis) -> Hypothesis:
+        """The same with the words of a lexicon, where there is one."""
+        return hypothesis
 
     def _scores(self, found: Found) -> tuple[Tensor, Tensor]:
         """Of each prefix of the last beam, (B, W) float64: log-probability of its alignments, and

@@ -64,7 +64,7 @@ class Phonemes:
             UserError: words without a pronunciation, by name.
         """
         words = self.normalise(transcript).split()
-        variants = [self._variants(word) for word in words]
+        variants = [self.pronunciations(word) for word in words]
         unknown = [word for word, known in zip(words, variants, strict=True) if not known]
         if unknown:
             raise self._unknown(unknown, shown(transcript))
@@ -74,7 +74,8 @@ class Phonemes:
         """Token indices of the transcript's phonemes; raises as `target` does."""
         return self.vocabulary.encode(self.target(transcript))
 
-    def _variants(self, word: str) -> tuple[str, ...]:
+    def pronunciations(self, word: str) -> tuple[str, ...]:
+        """How a word may be said, the first first; () where nobody knows."""
         if self.lexicon is None:
             return self._pronunciations(word)
         return self.lexicon.get(word, ())

@@ -168,7 +168,7 @@ def test_a_model_without_unk_allows_no_other_words(tmp_path):
 def test_words_in_another_case_are_told(tmp_path):
     path = tmp_path / "upper.arpa"
     write_arpa(estimate([["AB", "BA"]], order=2), path)
-    with pytest.raises(UserError, match=r"no word that the vocabulary can spell .* upper case"):
+    with pytest.raises(UserError, match=r"no word that can be spelt .* upper case"):
         FusedBeam(VOCABULARY, path)
 
 

@@ -1,0 +1,80 @@
+"""A lexicon for decoder=beam_lm: how phonemes spell the words of a language model."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from src.language_models import BOS, EOS, UNK, NGram
+from src.text import Phonemes
+from src.utils.errors import UserError
+from src.utils.files import atomic_write
+from src.utils.interrupts import ctrl_c_ends
+
+HELP = """\
+Lets a model that writes phonemes write words. Each word of a language model is looked up in the CMU
+pronouncing dictionary (or csr-pytorch's table); all its pronunciations are listed:
+
+  python -m scripts.train_lm transcripts.txt --order 3 --out words.lm
+  python -m scripts.write_lexicon words.lm --out words.lexicon
+  python inference.py checkpoint=saved/RUN decoder=beam_lm decoder.language_model=words.lm \\
+      decoder.lexicon=words.lexicon
+
+A line is a word and its phonemes ("down D AW N"), so words can be added by hand. Words that the
+dictionary does not know are named and left out: they can't be read."""
+
+
+@ctrl_c_ends("write_lexicon", "nothing is written; run it again to start over")
+def main(words: Sequence[str] | None = None) -> None:
+    """Look up, write, tell what is missing. A person's mistake ends in one line and status 1."""
+    options = parse(words)
+    try:
+        known = set(NGram.load(options.language_model).words) - {BOS, EOS, UNK}
+        lines, missing = spell(sorted(known), options.dictionary)
+        if not lines:
+            raise UserError(
+                f"{options.language_model}: none of its {len(known):,} words is in the "
+                f"{options.dictionary} dictionary; is it a model of words, in lower case?"
+            )
+        with atomic_write(options.out) as file:
+            file.write("".join(f"{line}\n" for line in lines).encode())
+    except UserError as error:
+        sys.exit(f"write_lexicon: {error}")
+    print(f"{len(lines):,} spellings of {len(known) - len(missing):,} words in {options.out}")
+    if missing:
+        shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
+        print(f"{len(missing):,} words are not in the {options.dictionary} dictionary: {shown}")
+
+
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.write_lexicon",
+        description=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("language_model", type=Path, help="of scripts.train_lm, or an ARPA file")
+    parser.add_argument(
+        "--dictionary",
+        choices=("cmu", "csr"),
+        default="cmu",
+        help="the text.dictionary of the model that writes the phonemes (default %(default)s)",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the lexicon, a text file")
+    return parser.parse_args(words)
+
+
+def spell(words: Iterable[str], dictionary: str) -> tuple[list[str], list[str]]:
+    """Lines of a lexicon, and the words that the dictionary does not know."""
+    every_word = None if dictionary == "cmu" else "speech_commands"
+    text = Phonemes(dictionary, words=every_word)
+    lines, missing = [], []
+    for word in words:
+        lines += [f"{word} {phonemes}" for phonemes in text.pronunciations(word)]
+        if not text.pronunciations(word):
+            missing.append(word)
+    return lines, missing
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Words out of phonemes: every text, every homophone, every n-gram; and lexicons that are wrong."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from src.batch import Emissions
+from src.decoders import FusedBeam
+from src.language_models import NGram, estimate, write_arpa
+from src.text import Vocabulary
+from src.utils.errors import UserError
+from tests.decoders.brute_force import random_emissions, sequence_scores
+
+VOCABULARY = Vocabulary(("_", "|", "AY", "N"), separator=" ")
+LEXICON = {"I": ["AY"], "eye": ["AY"], "nigh": ["N AY"], "in": ["AY N", "N"], "odd": ["N N"]}
+TEXTS = ["I nigh eye", "eye in", "nigh in I", "I in", "in eye nigh"]
+WIDE = {
+    "beam_width": 400,
+    "n_best": 400,
+    "token_threshold": None,
+    "blank_threshold": None,
+    "n_tokens": None,
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """An ARPA file and a lexicon."""
+    folder = tmp_path_factory.mktemp("lexicon")
+    write_arpa(estimate([text.split() for text in TEXTS], order=3), folder / "words.arpa")
+    lines = [f"{word}\t{spelling}" for word, all_ in LEXICON.items() for spelling in all_]
+    (folder / "words.lexicon").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "words.arpa", folder / "words.lexicon"
+
+
+def read_words(model: NGram, spellings: list[str], weight: float, bonus: float):
+    """Score and words of a text, each homophone chosen by what comes before it; None if it has
+    none of our words."""
+    chosen, total = [], 0.0
+    for spelling in spellings:
+        options = []
+        for word, known in LEXICON.items():
+            if spelling in known:
+                log = sum(model.sentence([*chosen, word], ends=False)[len(chosen) :])
+                options.append((weight * log + bonus, word))
+        if not options:
+            return None
+        best, word = max(options)
+        chosen.append(word)
+        total += best
+    return total + weight * model.sentence(chosen)[-1], tuple(chosen)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    n_frames=st.integers(1, 6),
+    weight=st.sampled_from([0.0, 0.7, 2.0]),
+    bonus=st.sampled_from([-1.0, 0.5]),
+)
+def test_a_wide_beam_reads_the_words_that_the_definition_does(files, seed, n_frames, weight, bonus):
+    arpa, lexicon = files
+    model = NGram.load(arpa)
+    emissions = random_emissions(seed, [n_frames], n_tokens=4)
+    truth, words = {}, {}
+    for tokens, acoustic in sequence_scores(emissions.log_probs[0].double().numpy()).items():
+        text = VOCABULARY.decode(tokens)
+        spellings = [" ".join(part.split()) for part in text.removesuffix("|").split("|")]
+        if text.strip() in ("", "|"):
+            spellings = [] if not text else [""]
+        if (found := read_words(model, spellings, weight, bonus)) is not None:
+            text = text.removesuffix("|").strip()
+            truth[text] = np.logaddexp(truth.get(text, -np.inf), acoustic + found[0])
+            words[text] = found[1]
+    decoder = FusedBeam(VOCABULARY, arpa, lexicon=lexicon, lm_weight=weight, bonus=bonus, **WIDE)
+    [n_best] = decoder(emissions)
+    assert {h.text: h.score for h in n_best} == pytest.approx(truth, abs=1e-3)
+    if weight:  # else homophones are as good as each other
+        assert n_best[0].words == words[n_best[0].text]
+
+
+def test_a_homophone_is_chosen_by_what_comes_before_it(files):
+    arpa, lexicon = files
+    spoken = torch.full((1, 5, 4), -12.0)
+    spoken[0, range(5), [2, 0, 1, 2, 3]] = 0.0  # AY | AY N
+    decoder = FusedBeam(VOCABULARY, arpa, lexicon=lexicon, lm_weight=1.0)
+    [[best, *_]] = decoder(Emissions(spoken.log_softmax(-1), torch.tensor([5])))
+    model = NGram.load(arpa)
+    likelier = max(("I", "eye"), key=lambda word: model.sentence([word], ends=False))
+    assert best.text == "AY | AY N" and best.words == (likelier, "in")
+
+
+def test_mbr_keeps_the_words_of_what_it_chooses(files):
+    arpa, lexicon = files
+    emissions = random_emissions(5, [6, 4], n_tokens=4, sharpness=1.0)
+    decoder = FusedBeam(VOCABULARY, arpa, lexicon=lexicon, mbr_scale=0.1)
+    for n_best in decoder(emissions):
+        known = list(itertools.chain(*LEXICON.values()))
+        spelt = [part.strip() for part in n_best[0].text.split("|")]
+        assert len(n_best[0].words) == len(spelt) and set(spelt) <= set(known)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("I AY\nup AH P\n", r"line 2: 'up' is spelt with 'AH', 'P', which .* \(\| AY N\)"),
+        ("I AY\n\nnigh\n", r"line 3: 'nigh' has no symbols; write them behind it, as in: down"),
+        ("both AY | N\n", r"line 1: 'both' is spelt with '\|'"),
+        ("\n \n", r"holds no word; a line looks like: down D AW N"),
+        ("AYE AY\n", r"no word that can be spelt .*lexicon lists; was it trained on upper"),
+        ("I \xff", None),
+    ],
+)
+def test_a_lexicon_that_is_wrong_is_told_by_line(tmp_path, files, content, told):
+    (tmp_path / "bad").write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError, match=told or "be read as UTF-8 text"):
+        FusedBeam(VOCABULARY, files[0], lexicon=tmp_path / "bad")
+
+
+def test_a_missing_lexicon_and_a_word_that_it_lacks(tmp_path, files):
+    arpa, lexicon = files
+    with pytest.raises(UserError, match=r"decoder.lexicon=.*no such file; python -m scripts"):
+        FusedBeam(VOCABULARY, arpa, lexicon=tmp_path / "none")
+    with pytest.raises(UserError, match=r"hotwords: 'ear' can't be spelt .* lexicon lacks it"):
+        FusedBeam(VOCABULARY, arpa, lexicon=lexicon, hotwords={"ear": 1.0})
+    with pytest.raises(UserError, match=r"no space .*name a lexicon with decoder.lexicon=FILE"):
+        FusedBeam(VOCABULARY, arpa)
+
+
+def test_words_without_a_spelling_are_counted(tmp_path, files, caplog):
+    (tmp_path / "short").write_text("I AY\nin N\n", encoding="utf-8")
+    FusedBeam(VOCABULARY, files[0], lexicon=tmp_path / "short")
+    assert "2 of the language model's words have no spelling" in caplog.text

@@ -1,0 +1,70 @@
+"""python -m scripts.write_lexicon: words of a language model, spelt as a dictionary does."""
+
+import json
+
+import pytest
+
+from scripts.write_lexicon import main
+from src.language_models import estimate, write_arpa
+from tests.cli.in_process import call, inference_arguments, untrained
+from tests.recordings import TONE, write
+
+TEXTS = ["down right", "read right now", "write xqzt"]
+
+
+@pytest.fixture
+def model(tmp_path):
+    write_arpa(estimate([text.split() for text in TEXTS], order=2), tmp_path / "words.arpa")
+    return tmp_path / "words.arpa"
+
+
+def test_each_pronunciation_is_a_line_and_unknown_words_are_named(model, tmp_path, capsys):
+    main([str(model), "--out", str(tmp_path / "words.lexicon")])
+    lines = (tmp_path / "words.lexicon").read_text(encoding="utf-8").splitlines()
+    assert lines == [
+        "down D AW N",
+        "now N AW",
+        "read R EH D",
+        "read R IY D",
+        "right R AY T",
+        "write R AY T",
+    ]
+    told = capsys.readouterr().out
+    assert (
+        "6 spellings of 5 words" in told and "1 words are not in the cmu dictionary: xqzt" in told
+    )
+
+
+def test_csr_knows_its_35_words_only(model, tmp_path):
+    main([str(model), "--dictionary", "csr", "--out", str(tmp_path / "csr")])
+    assert (tmp_path / "csr").read_text().splitlines() == ["down D AW N", "right R AY T"]
+
+
+@pytest.mark.parametrize("text", ["XQZT", "d aw n"])
+def test_where_no_word_is_known_nothing_is_written(tmp_path, text):
+    write_arpa(estimate([text.split()[:1]], order=1), tmp_path / "other.arpa")
+    arguments = [
+        str(tmp_path / "other.arpa"),
+        "--dictionary",
+        "csr",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with pytest.raises(SystemExit, match="none of its 1 words is in the csr dictionary"):
+        main(arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_phonemes_writes_words_through_it(model, tmp_path):
+    main([str(model), "--out", str(tmp_path / "words.lexicon")])
+    checkpoint = untrained(tmp_path / "phonemes.pt", "text=phonemes_cmu_open")
+    write(tmp_path / "talk.wav", TONE)
+    keys = ["decoder=beam_lm", f"decoder.language_model={model}", "decoder.bonus=6.0"]
+    keys += [f"decoder.lexicon={tmp_path / 'words.lexicon'}", "decoder.n_tokens=null"]
+    arguments = inference_arguments(checkpoint, tmp_path, *keys)
+    assert call("inference", *arguments, f"input={tmp_path}").status == 0
+    [path] = tmp_path.rglob("*talk.json")
+    record = json.loads(path.read_text("utf-8"))
+    known = {word for text in TEXTS for word in text.split()}
+    assert record["pred_word"].split() and set(record["pred_word"].split()) <= known
+    assert len(record["pred_word"].split()) == len(record["beam_text"].split("|"))

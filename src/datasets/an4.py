@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from src.datasets.librispeech_scan import NO_AUDIO, NO_TRANSCRIPT
 from src.datasets.listed_corpus import ListedCorpus
-from src.datasets.listing import MALFORMED, Flaw, Row, find_home, lines_of
+from src.datasets.listing import MALFORMED, Flaw, Row, find_home, lines_of, numbered_lines
 from src.utils.errors import UserError
 
 CORPUS = "AN4"
@@ -56,7 +56,7 @@ def _part(
     if not transcripts.is_file():
         raise UserError(f"{transcripts}: is missing, though AN4 has it; unpack the archive again.")
     heard = set()
-    for number, line in enumerate(lines_of(transcripts), 1):
+    for number, line in numbered_lines(transcripts).items():
         match = LINE.fullmatch(line)
         if not match:
             told = f"{transcripts.name} line {number}"

@@ -21,7 +21,10 @@ class Folder(ListedCorpus):
             recordings, see `manifest`.
     """
 
-    corpus = "folder"
+    @property
+    def corpus(self) -> str:
+        """Several may be read at once, so the log tells which."""
+        return f"folder {self._root.name}"
 
     def rows(self, root: Path, split: str) -> Iterator[Row | Flaw]:
         """All rows."""

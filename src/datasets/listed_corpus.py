@@ -77,7 +77,9 @@ class ListedCorpus(Dataset[Utterance]):
             for kind in (NO_AUDIO, UNREADABLE)
             for name, reason in lost.explanations.get(kind, {}).items()
         }
-        rows, durations_s = _without_hurried(rows, durations_s, max_characters_per_s, lost)
+        rows, durations_s = _without_hurried(
+            rows, durations_s, max_characters_per_s, min_duration_s, lost
+        )
         kept = select(
             *(f"{self.corpus} {split}", [row.id for row in rows], durations_s),
             *([row.text for row in rows], text),
@@ -107,8 +109,8 @@ class ListedCorpus(Dataset[Utterance]):
         rows = [row for row in listing.rows if sides.split_of(row) == split]
         if listing.rows and not rows:
             raise UserError(
-                f"{self._root}: of {len(listing.rows):,} utterances of {self.corpus} none falls to "
-                f"{split}; choose another dataset.validation_share or dataset.test_share."
+                f"{self._root}: none of its {len(listing.rows):,} utterances falls to {split}; "
+                f"choose another dataset.validation_share or dataset.test_share."
             )
         lost = Rejections()
         for flaw in listing.flaws:
@@ -202,12 +204,17 @@ def _part_s(row: Row, file_s: float) -> float:
 
 
 def _without_hurried(
-    rows: list[Row], durations_s: np.ndarray, most: float | None, lost: Rejections
+    rows: list[Row],
+    durations_s: np.ndarray,
+    most: float | None,
+    min_duration_s: float,
+    lost: Rejections,
 ) -> tuple[list[Row], np.ndarray]:
-    """Leave out what no one could say in its time."""
+    """Leave out what no one could say in its time; of shorter ones `select` tells."""
     if most is None:
         return rows, durations_s
     hurried = np.array([len(row.text) for row in rows]) > most * durations_s
+    hurried &= durations_s >= min_duration_s
     names = [rows[i].id for i in np.flatnonzero(hurried)]
     if names:
         lost.add_many(f"with more than {most:g} characters a second", names, len(names))

@@ -102,11 +102,16 @@ def lines_of(path: Path, fallback: str | None = None) -> list[str]:
     Args:
         fallback: encoding of a file that is not UTF-8 as a whole, such as "latin-1".
     """
+    return list(numbered_lines(path, fallback).values())
+
+
+def numbered_lines(path: Path, fallback: str | None = None) -> dict[int, str]:
+    """The same with the number of each, from 1 up."""
     with open_list(path) as file:
         text = file.read()
     if fallback is not None and not _is_text(text):
         text = re.sub(r"\r\n?", "\n", path.read_bytes().decode(fallback))
-    return [line for line in map(str.strip, text.split("\n")) if line]
+    return {i: line.strip() for i, line in enumerate(text.split("\n"), 1) if line.strip()}
 
 
 def table_of(path: Path, needed: Iterable[str]) -> Iterator[dict[str, str] | Flaw]:

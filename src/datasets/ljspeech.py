@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from src.datasets.listed_corpus import ListedCorpus
-from src.datasets.listing import MALFORMED, Flaw, Row, find_home, lines_of
+from src.datasets.listing import MALFORMED, Flaw, Row, find_home, numbered_lines
 
 CORPUS = "LJSpeech"
 ADVICE = "To fetch it (2.6 GB): python -m scripts.prepare_data ljspeech --root data --download"
@@ -31,7 +31,7 @@ def ljspeech_rows(root: Path) -> Iterator[Row | Flaw]:
     """
     home = find_home(root, "metadata.csv", CORPUS, ADVICE)
     folder = home.relative_to(root) / "wavs"
-    for number, line in enumerate(lines_of(home / "metadata.csv"), 1):
+    for number, line in numbered_lines(home / "metadata.csv").items():
         fields = line.split("|")
         name = fields[0].strip()
         if len(fields) != 3 or not name:

@@ -79,17 +79,15 @@ def write_manifest(path: Path, rows: Iterable[Row]) -> None:
         for row in rows:
             place = Path(row.path)
             place = place.relative_to(home) if place.is_relative_to(home) else place
+            needed = {"id": row.id, "path": place.as_posix(), "text": row.text}
             known = {
-                "id": row.id,
-                "path": place.as_posix(),
-                "text": row.text,
                 "speaker": row.speaker,
                 "split": row.split,
                 "start": row.start_s,
                 "duration": row.duration_s,
             }
             known = {key: value for key, value in known.items() if value not in (None, "")}
-            line = json.dumps(known, ensure_ascii=not _is_utf8(row.path), allow_nan=False)
+            line = json.dumps(needed | known, ensure_ascii=not _is_utf8(row.path), allow_nan=False)
             file.write(line + "\n")
 
 

@@ -105,7 +105,7 @@ class Mixture(Dataset[Utterance]):
         self.durations_s = np.concatenate([corpus.durations_s[own] for corpus, own in pairs])
         times = np.concatenate([_times(own) for own in rows])
         self.ids = PackedStrings.of(
-            f"{names[number]}+{self._corpora[number].ids[row]}" + f"+{time}" * (time > 1)
+            f"{names[number]}+{self._corpora[number].ids[row]}" + (f"+{time}" if time > 1 else "")
             for number, row, time in zip(self._numbers, self._rows, times, strict=True)
         )
 

@@ -16,6 +16,7 @@ class Characters:
     """
 
     unit = "character"
+    remedy = ", or add to text.symbols"  # what else to do where a character is unknown
     lexicon: dict[str, tuple[str, ...]] | None = None  # any word can be spelt
 
     def __init__(
@@ -41,7 +42,7 @@ class Characters:
             raise UserError(
                 f"{shown(transcript)}: the vocabulary has no {', '.join(map(repr, unknown))}; it "
                 f"knows {self.vocabulary.describe()}. Write the transcript with these (numbers and "
-                "signs as words), or add to text.symbols."
+                f"signs as words){self.remedy}."
             )
         return text
 

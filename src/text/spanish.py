@@ -34,6 +34,7 @@ class SpanishNormaliser:
             words = words.replace("ñ", "ni")
         if self.accents == "fold" and not words.isascii():
             words = unicodedata.normalize("NFC", "".join(map(_folded, words)))
+            words = " ".join(words.split())  # an accent may have stood alone
         return words
 
     def describe(self) -> str:
@@ -60,6 +61,8 @@ class SpanishCharacters(Characters):
     Raises:
         UserError: another value.
     """
+
+    remedy = ""
 
     def __init__(self, accents: str = "keep", enye: str = "keep") -> None:
         for name, value, known in (("accents", accents, ACCENTS), ("enye", enye, ENYES)):

@@ -13,6 +13,7 @@ CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs" / "text").glob
 SIZES = {
     "characters": 29,
     "characters_28": 28,
+    "characters_spanish": 35,
     "phonemes": 46,
     "phonemes_cmu": 41,
     "phonemes_cmu_open": 41,

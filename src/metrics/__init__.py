@@ -9,7 +9,14 @@ from src.metrics.errors import (
     phonemes,
     word_errors,
 )
-from src.metrics.predictions import Skipped, TextPair, measure, read_predictions, text_pair
+from src.metrics.predictions import (
+    Skipped,
+    TextPair,
+    each_prediction,
+    measure,
+    read_predictions,
+    text_pair,
+)
 from src.metrics.ranking import Ranking, area_under_roc, rank_all
 from src.metrics.report import (
     plain,
@@ -32,6 +39,7 @@ __all__ = [
     "bootstrap_interval",
     "character_errors",
     "corpus_rate",
+    "each_prediction",
     "measure",
     "phoneme_errors",
     "phonemes",

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,13 +46,20 @@ def read_predictions(
     Raises:
         UserError: no such folder, or no JSON file in it.
     """
-    folder = Path(folder)
-    names, skipped = _json_files(folder)
-    pairs = []
-    for name in _with_progress(names):
-        read = _read(folder / name, name, field)
+    pairs: list[TextPair] = []
+    skipped: list[Skipped] = []
+    for read in each_prediction(folder, field):
         (pairs if isinstance(read, TextPair) else skipped).append(read)
     return pairs, skipped
+
+
+def each_prediction(folder: str | Path, field: str = "pred_text") -> Iterator[TextPair | Skipped]:
+    """As `read_predictions`, one after the other: however many there are, one is held at a time."""
+    folder = Path(folder)
+    names, closed = _json_files(folder)
+    yield from closed
+    for name in _with_progress(names):
+        yield _read(folder / name, name, field)
 
 
 def measure(pair: TextPair, normalise: Callable[[str], str]) -> dict[str, ErrorCounts]:

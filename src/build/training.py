@@ -15,7 +15,7 @@ from src.build.parts import (
     check_sample_rate,
 )
 from src.build.targets import build, check_keys, subnode
-from src.datasets import Batches, cached, make_loader
+from src.datasets import Batches, cached, make_batches, make_loader
 from src.loss import CTC
 from src.trainer import (
     Settings,
@@ -108,8 +108,8 @@ def build_loaders(
             policy = {key: reading[key] for key in ("timeout_s", "unreadable", "max_unreadable")}
             dataset = cached(dataset, str(cache), **policy)  # of several processes one makes it
         if part == "train":
-            batches = Batches(
-                dataset.durations_s, seed=config["seed"], shuffle=True, **keys, **processes()
+            batches = make_batches(
+                dataset, seed=config["seed"], shuffle=True, **keys, **processes()
             )
         else:
             batches = _in_order(dataset.durations_s, keys["batch_size"], keys["max_batch_s"])
@@ -137,7 +137,7 @@ def build_optimizer(config: Mapping[str, Any], recognizer) -> torch.optim.Optimi
         UserError: not one of the three, or a value it can't use.
     """
     node = config["optimizer"]
-    groups = parameter_groups(recognizer, node.get("weight_decay", 0.0))
+    groups = parameter_groups(recognizer, node.get("weight_decay", 0.0), node.get("lr", 1e-3))
     return build(node, "optimizer", params=groups)
 
 
@@ -150,8 +150,11 @@ def describe(config: Mapping[str, Any], text: Any) -> dict[str, Any]:
     model = dict(config["model"])
     if "weights" in model:  # so may the file of pretrained weights
         model["weights"] = None
+    words = dict(config["text"])
+    if "pieces" in words:  # and that of the pieces
+        words |= {"model": None, "pieces": list(text.vocabulary.symbols[1:])}
     return {
-        "config": {"text": config["text"], "transform": transform, "model": model},
+        "config": {"text": words, "transform": transform, "model": model},
         "symbols": list(text.vocabulary.symbols),
         "name": config["name"],
         "versions": {"torch": torch.__version__.split("+")[0]},

@@ -46,6 +46,7 @@ class Whisper(nn.Module):
         dropout: share of the encoder's outputs set to zero in training, before the head.
         n_tuned_layers: the uppermost blocks that learn, with the last LayerNorm; None = all, and
             the convolutions. 0 trains the head alone.
+        encoder_lr_factor: the encoder's learning rate as a share of the head's, above 0 to 1.
         unfreeze_every: training batches after which one more block learns, from the top down, until
             n_tuned_layers do; None = all those from the start.
 
@@ -64,6 +65,7 @@ class Whisper(nn.Module):
         n_heads: int = 6,
         n_layers: int = 4,
         dropout: float = 0.1,
+        encoder_lr_factor: float = 0.1,
         n_tuned_layers: int | None = None,
         unfreeze_every: int | None = None,
     ) -> None:
@@ -76,6 +78,11 @@ class Whisper(nn.Module):
                 f"model.width={width}: expected an even multiple of model.n_heads={n_heads}."
             )
         check_share("model.dropout", dropout)
+        if not 0 < encoder_lr_factor <= 1:
+            raise UserError(
+                f"model.encoder_lr_factor={encoder_lr_factor}: expected a number above 0 and at "
+                "most 1."
+            )
         if n_tuned_layers is not None:
             check_whole("model.n_tuned_layers", n_tuned_layers, 0, n_layers)
         if unfreeze_every is not None:
@@ -88,6 +95,7 @@ class Whisper(nn.Module):
         self.register_buffer("n_batches", torch.zeros((), dtype=torch.int64))  # trained on so far
         for name, parameter in self.encoder.named_parameters():
             parameter.requires_grad_(self.encoder.depth_of(name) <= self.n_tuned_layers)
+            parameter.lr_factor = encoder_lr_factor  # read by parameter_groups
         if weights is not None:
             load_pretrained(self.encoder, Path(weights), OTHER_NAMES, "model.weights")
 

@@ -3,10 +3,11 @@
 from src.trainer.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from src.trainer.checkpoint_folder import Checkpoints, Validated, newest_good
 from src.trainer.evaluate import Evaluation, evaluate
+from src.trainer.parameters import parameter_groups
 from src.trainer.schedules import Constant, Exponential, Noam, OneCycle, WarmupCosine
 from src.trainer.settings import Settings
 from src.trainer.showcase import draw_prediction
-from src.trainer.stepper import Stepper, parameter_groups
+from src.trainer.stepper import Stepper
 from src.trainer.trainer import Trainer
 from src.trainer.validation import Validation
 from src.trainer.weights import load_weights

@@ -212,12 +212,3 @@ def _is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error)
     return "out of memory" in text or "can't allocate memory" in text
-
-
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
-    """Decay matrices and kernels, leave biases and normalisation weights alone."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]

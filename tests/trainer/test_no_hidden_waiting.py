@@ -106,7 +106,7 @@ def make_stepper(model: Path, transform: str, augment: str) -> Stepper:
         recognizer,
         build_part(f"augment/{augment}"),
         CTC(),
-        torch.optim.AdamW(parameter_groups(recognizer, 0.01), lr=1e-3, fused=True),
+        torch.optim.AdamW(parameter_groups(recognizer, 0.01, 1e-3), lr=1e-3, fused=True),
         max_grad_norm=1.0,
         precision="bf16",
         seed=1,

@@ -11,6 +11,7 @@ from src.batch import Batch, to_float
 from src.datasets import collate
 from src.loss import CTC
 from src.trainer import Stepper, parameter_groups
+from src.trainer.schedules import set_learning_rate
 from src.transforms import Identity
 from tests.trainer.conftest import make_recognizer
 from tests.trainer.tones import Tones
@@ -18,7 +19,8 @@ from tests.trainer.tones import Tones
 
 def make_stepper(augment: nn.Module | None = None, precision: str = "float32", **keys) -> Stepper:
     recognizer = make_recognizer(dropout=keys.pop("dropout", 0.0))
-    groups, lr = parameter_groups(recognizer, 0.0), keys.pop("lr", 0.1)
+    lr = keys.pop("lr", 0.1)
+    groups = parameter_groups(recognizer, 0.0, lr)
     optimizer = torch.optim.SGD(groups, lr=lr)
     if keys.pop("fused", False):
         optimizer = torch.optim.AdamW(groups, lr=lr, fused=True)
@@ -203,7 +205,23 @@ def test_lower_precision_learns_about_the_same(precision):
 
 def test_weight_decay_spares_biases_and_normalisation():
     module = nn.Sequential(nn.Conv1d(2, 3, 3), nn.LayerNorm(3), nn.Linear(3, 4))
-    decayed, spared = parameter_groups(module, 0.5)
+    decayed, spared = parameter_groups(module, 0.5, 0.1)
     assert [p.ndim for p in decayed["params"]] == [3, 2] and decayed["weight_decay"] == 0.5
     assert all(p.ndim == 1 for p in spared["params"]) and spared["weight_decay"] == 0.0
     assert len(spared["params"]) == 4
+
+
+def test_pretrained_weights_learn_at_a_share_of_the_rate_and_every_weight_is_in_one_group():
+    module = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    for parameter in module[0].parameters():
+        parameter.lr_factor = 0.1
+    groups = parameter_groups(module, 0.5, 0.2)
+    assert [(g["lr"], g["weight_decay"]) for g in groups] == [
+        *((0.2, 0.5), (0.2, 0.0)),
+        *(pytest.approx((0.02, 0.5)), pytest.approx((0.02, 0.0))),
+    ]
+    grouped = [id(p) for g in groups for p in g["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in module.parameters())
+    optimizer = torch.optim.SGD(groups, lr=0.2)
+    set_learning_rate(optimizer, 0.5)
+    assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([0.1, 0.1, 0.01, 0.01])

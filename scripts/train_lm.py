@@ -19,7 +19,7 @@ from src.language_models import (
     sentences,
     write_arpa,
 )
-from src.text import Characters
+from src.text import BPE, Characters
 from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
@@ -38,14 +38,16 @@ Transcripts whose lines are "ID TEXT", and books as printed, cut into sentences 
   python -m scripts.train_lm train-clean-100.text.xz --drop-first-field --books books/*.txt.xz \\
       --prune 0 0 1 --out saved/books.lm --heldout dev-clean.txt
 
-A model over characters, which decodes without a word list:
+A model over characters, which decodes without a word list, and one over the pieces of text=bpe:
   python -m scripts.train_lm news.txt.gz --unit character --order 6 --out letters.lm
+  python -m scripts.train_lm news.txt.gz --unit piece --bpe data/bpe500.model --out pieces.lm
 
 --prune 0 0 1 leaves out n-grams of three and more words that were seen only once: a fraction of the
 size for a few percent of perplexity. A file whose name ends in .arpa or .arpa.gz can be read by
 other tools; any other name gets our own format, which opens at once. Never learn from the text
 that you test on."""
 PRUNE = "leave out n-grams of order 1, 2, … seen at most N times; the last N for all longer ones"
+CUTS = {"word": str.split, "character": list}
 SPACE = "<space>"  # the unit that stands between words in models over characters
 
 
@@ -53,22 +55,24 @@ class Units:
     """Cuts sentences into the units of a model, and counts those that it can't spell.
 
     Args:
-        unit: "word" or "character".
+        unit: "word", "character" or "piece".
+        bpe: SentencePiece model of the pieces.
     """
 
-    def __init__(self, unit: str) -> None:
-        text = Characters()
+    def __init__(self, unit: str, bpe: str | None = None) -> None:
+        text = BPE(bpe) if unit == "piece" else Characters()
+        self.cut = text.vocabulary.split if unit == "piece" else CUTS[unit]
         self.normalise = text.normalise
         self.letters = frozenset(text.vocabulary.symbols[1:])
         self.unit = unit
-        self.names = {} if unit == "word" else {" ": SPACE}  # of units met so far
+        self.names = {" ": SPACE}  # of units met so far
         self.n = self.n_unknown = 0
 
     def __call__(self, printed: Iterator[str]) -> Iterator[list[str]]:
         """The units of each sentence that has any."""
         for sentence in printed:
             text = self.normalise(sentence)
-            if units := text.split() if self.unit == "word" else list(text):
+            if units := self.cut(text):
                 named = [self.names.get(unit) or self._name(unit) for unit in units]
                 self.n += len(named)
                 self.n_unknown += named.count(UNK)
@@ -102,7 +106,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--books", type=Path, nargs="+", default=[], metavar="TEXT", help="files of running text")
     add("--drop-first-field", action="store_true", help="lines are ID TEXT; not those of books")
     add("--order", type=whole_number(1), default=4, help="words of the longest n-grams (default 4)")
-    add("--unit", choices=("word", "character"), default="word", help="default: word")
+    add("--unit", choices=("word", "character", "piece"), default="word", help="default: word")
+    add("--bpe", metavar="MODEL", help="of scripts.train_bpe: what --unit piece cuts words with")
     add("--prune", type=whole_number(0), nargs="+", default=[0], metavar="N", help=PRUNE)
     add("--vocabulary-size", type=whole_number(1), metavar="N", help="keep the N commonest words")
     add("--heldout", type=Path, metavar="TEXT", help="tell the perplexity of this text's lines")
@@ -110,6 +115,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(words)
     if not options.text and not options.books:
         parser.error("name at least one TEXT, or --books")
+    if (options.unit == "piece") != (options.bpe is not None):
+        parser.error("--unit piece and --bpe MODEL belong together")
     return options
 
 
@@ -118,7 +125,7 @@ def train(options: argparse.Namespace) -> None:
     if options.out.is_dir():
         raise UserError(f"{options.out}: is a folder; name a file for the model.")
     started = time.monotonic()
-    units = Units(options.unit)
+    units = Units(options.unit, options.bpe)
     grams = estimate(
         units(_printed(options)), options.order, options.prune, options.vocabulary_size
     )
@@ -167,7 +174,7 @@ def sizes(grams: Grams) -> list[tuple[str, str]]:
 
 def tell_perplexity(model: NGram, options: argparse.Namespace) -> None:
     """How well the model foresees the held-out text."""
-    units = Units(options.unit)
+    units = Units(options.unit, options.bpe)
     found = perplexity(model, units(_listed([options.heldout], options)))
     if not units.n:
         raise UserError(f"{options.heldout}: has no words, so it has no perplexity.")

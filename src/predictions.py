@@ -1,6 +1,5 @@
 """What a recogniser read in an utterance, as a file shows it and as it is scored."""
 
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,10 @@ from src.metrics import (
     text_pair,
     word_errors,
 )
+from src.text.bpe import WORD_START
 from src.utils.means import geometric_mean
 from src.utils.tables import percent, table
+from src.utils.words import word_confidence, word_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Prediction:
             "confidence": _short(utterance_confidence(best)),
             "duration_s": _short(self.duration_s),
             "tokens": self.token_times(),
-            **({"words": self.word_times()} if " " in self.symbols else {}),
+            **({"words": self.word_times()} if {" ", WORD_START} & {*self.symbols} else {}),
             "n_best": [_scored(h) for h in n_best],
         }
 
@@ -82,23 +83,20 @@ class Prediction:
         ]
 
     def word_times(self) -> list[dict[str, Any]]:
-        """Word, seconds from its first token to the end of its last, and the least of its tokens'
-        confidences, in order; for tokens that a space divides into words."""
-        words = []
-        for is_space, group in itertools.groupby(
-            self.token_times(), key=lambda token: token["token"] == " "
-        ):
-            tokens = list(group)
-            if not is_space:
-                words.append(
-                    {
-                        "word": "".join(token["token"] for token in tokens),
-                        "start_s": tokens[0]["start_s"],
-                        "end_s": tokens[-1]["end_s"],
-                        "confidence": _least(token["confidence"] for token in tokens),
-                    }
-                )
-        return words
+        """Word, seconds from its first token to the end of its last, and confidence (see
+        `word_confidence`), in order; for tokens that a space divides into words."""
+        tokens, confidences = self.token_times(), self.best.confidences
+        return [
+            {
+                "word": "".join(token["token"] for token in tokens[start:end]),
+                "start_s": tokens[start]["start_s"],
+                "end_s": tokens[end - 1]["end_s"],
+                "confidence": _short(word_confidence(confidences, start, end))
+                if confidences
+                else None,
+            }
+            for start, end in word_spans([token["token"] == " " for token in tokens])
+        ]
 
 
 def utterance_confidence(hypothesis: Hypothesis) -> float | None:
@@ -166,11 +164,6 @@ def _text_errors(prediction: Prediction, text: str) -> dict[str, ErrorCounts]:
         "wer": word_errors(prediction.target, text),
         "cer": character_errors(prediction.target, text),
     }
-
-
-def _least(confidences: Iterable[float | None]) -> float | None:
-    known = list(confidences)
-    return None if None in known else min(known)
 
 
 def _scored(hypothesis: Hypothesis) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from src.alignment.viterbi import Alignment
+from src.text.bpe import WORD_START
 from src.utils.means import geometric_mean
+from src.utils.words import word_confidence, word_spans
 
 
 class Interval(NamedTuple):
@@ -16,7 +18,7 @@ class Interval(NamedTuple):
     label: str
     start_s: float
     end_s: float
-    confidence: float  # 0 … 1
+    confidence: float  # 0 … 1, of a word as in predictions
 
 
 class Timing(NamedTuple):
@@ -52,7 +54,7 @@ def timing_of(
     Args:
         symbols: of each token of the alignment.
         words: as they are to be shown.
-        between: the symbol that stands between two words.
+        between: the symbol that stands between two words; pieces begin with "▁" at a new one.
         frame_s: seconds from one frame to the next.
         duration_s: of the recording; no interval goes beyond it.
     """
@@ -61,33 +63,23 @@ def timing_of(
     starts, ends = np.minimum(bounds, duration_s).round(6).tolist()
     confidences = alignment.confidences.tolist()
     tokens = [Interval(*parts) for parts in zip(symbols, starts, ends, confidences, strict=True)]
-    groups = _groups(tokens, between)
+    spans = word_spans([symbol == between for symbol in symbols])
+    of_words = [confidence for first, end in spans for confidence in confidences[first:end]]
     return Timing(
         [
-            Interval(word, spoken[0].start_s, spoken[-1].end_s, mean_confidence(spoken))
-            for word, spoken in zip(words, groups, strict=True)
+            Interval(
+                word,
+                tokens[first].start_s,
+                tokens[end - 1].end_s,
+                word_confidence(confidences, first, end),
+            )
+            for word, (first, end) in zip(words, spans, strict=True)
         ],
         tokens,
         duration_s,
         alignment.score,
-        mean_confidence([token for spoken in groups for token in spoken]),
+        geometric_mean(of_words),
     )
-
-
-def mean_confidence(tokens: Sequence[Interval]) -> float:
-    """Geometric mean of their confidences, as for predictions."""
-    return geometric_mean([token.confidence for token in tokens])
-
-
-def _groups(tokens: list[Interval], between: str) -> list[list[Interval]]:
-    """The tokens of each word."""
-    groups: list[list[Interval]] = [[]]
-    for token in tokens:
-        if token.label == between:
-            groups.append([])
-        else:
-            groups[-1].append(token)
-    return groups
 
 
 def _record(kind: str, interval: Interval) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 Imports no torch, so that scoring starts at once.
 """
 
+from src.text.bpe import BPE
 from src.text.characters import Characters
 from src.text.normaliser import Normaliser
 from src.text.phonemes import Phonemes
 from src.text.spanish import SpanishCharacters
 from src.text.vocabulary import Vocabulary
 
-__all__ = ["Characters", "Normaliser", "Phonemes", "SpanishCharacters", "Vocabulary"]
+__all__ = ["BPE", "Characters", "Normaliser", "Phonemes", "SpanishCharacters", "Vocabulary"]

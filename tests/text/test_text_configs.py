@@ -10,10 +10,12 @@ import yaml
 import src.text
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs" / "text").glob("*.yaml"))
+PIECES = [*"▁stop", "st"]  # a config of pieces has none of its own
 SIZES = {
     "characters": 29,
     "characters_28": 28,
     "characters_spanish": 35,
+    "bpe": 1 + len(PIECES),
     "phonemes": 46,
     "phonemes_cmu": 41,
     "phonemes_cmu_open": 41,
@@ -27,7 +29,7 @@ def test_a_config_spells_out_its_class_and_gives_the_stated_size(path):
     assert name in src.text.__all__
     constructor = getattr(src.text, name)
     assert list(keys) == list(inspect.signature(constructor).parameters)
-    text = constructor(**keys)
+    text = constructor(**keys | ({"pieces": PIECES} if path.stem == "bpe" else {}))
     assert len(text.vocabulary) == SIZES[path.stem]
     assert text.vocabulary.blank == 0
     assert text.vocabulary.decode(text.encode("stop")) == text.target("stop")

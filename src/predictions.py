@@ -17,7 +17,7 @@ from src.metrics import (
     text_pair,
     word_errors,
 )
-from src.text.bpe import WORD_START
+from src.text.bpe import WORD_START, piece_confidence, piece_spans
 from src.utils.means import geometric_mean
 from src.utils.tables import percent, table
 from src.utils.words import word_confidence, word_spans
@@ -84,18 +84,22 @@ class Prediction:
 
     def word_times(self) -> list[dict[str, Any]]:
         """Word, seconds from its first token to the end of its last, and confidence (see
-        `word_confidence`), in order; for tokens that a space divides into words."""
+        `word_confidence`), in order; for tokens that a space divides into words, and for pieces
+        of words (see `piece_confidence`)."""
         tokens, confidences = self.token_times(), self.best.confidences
+        names = [token["token"] for token in tokens]
+        if WORD_START in self.symbols:
+            spans, sure = piece_spans(names), piece_confidence
+        else:
+            spans, sure = word_spans([name == " " for name in names]), word_confidence
         return [
             {
-                "word": "".join(token["token"] for token in tokens[start:end]),
+                "word": "".join(names[start:end]).removeprefix(WORD_START),
                 "start_s": tokens[start]["start_s"],
                 "end_s": tokens[end - 1]["end_s"],
-                "confidence": _short(word_confidence(confidences, start, end))
-                if confidences
-                else None,
+                "confidence": _short(sure(confidences, start, end)) if confidences else None,
             }
-            for start, end in word_spans([token["token"] == " " for token in tokens])
+            for start, end in spans
         ]
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from src.alignment.viterbi import Alignment
-from src.text.bpe import WORD_START
+from src.text.bpe import WORD_START, piece_confidence, piece_spans
 from src.utils.means import geometric_mean
 from src.utils.words import word_confidence, word_spans
 
@@ -63,7 +63,10 @@ def timing_of(
     starts, ends = np.minimum(bounds, duration_s).round(6).tolist()
     confidences = alignment.confidences.tolist()
     tokens = [Interval(*parts) for parts in zip(symbols, starts, ends, confidences, strict=True)]
-    spans = word_spans([symbol == between for symbol in symbols])
+    if any(symbol.startswith(WORD_START) for symbol in symbols):
+        spans, sure = piece_spans(symbols), piece_confidence
+    else:
+        spans, sure = word_spans([symbol == between for symbol in symbols]), word_confidence
     of_words = [confidence for first, end in spans for confidence in confidences[first:end]]
     return Timing(
         [
@@ -71,7 +74,7 @@ def timing_of(
                 word,
                 tokens[first].start_s,
                 tokens[end - 1].end_s,
-                word_confidence(confidences, first, end),
+                sure(confidences, first, end),
             )
             for word, (first, end) in zip(words, spans, strict=True)
         ],

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from src.language_models import estimate, write_arpa
+from tests.cli.conftest import run, small
 from tests.cli.in_process import call, inference_arguments, untrained
 from tests.recordings import TONE, write
 
@@ -64,3 +65,17 @@ def test_a_damaged_language_model_is_named_before_anything_is_read(letters, tmp_
     keys = ("decoder=beam_lm", f"decoder.language_model={path}", f"input={tmp_path}")
     refusal = call("inference", *inference_arguments(letters, tmp_path, *keys)).refusal
     assert "broken.arpa" in refusal and "\n" not in refusal.strip()
+
+
+def test_the_validation_loop_reads_with_it_and_judges_by_it(commands_h5, tmp_path):
+    phonemes = [["D", "AW", "N"], ["R", "AY", "T"], ["N", "OW"], ["Y", "EH", "S"]]
+    write_arpa(estimate(phonemes, order=2), tmp_path / "phonemes.arpa")
+    keys = ("decoder=beam_lm", f"decoder.language_model={tmp_path / 'phonemes.arpa'}")
+    keys = (*keys, "trainer.monitor=per_beam")
+    result = run(*small(commands_h5, tmp_path / "run", *keys))
+    assert result.returncode == 0, result.stderr
+    lines = (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()
+    [judged] = [line for line in map(json.loads, lines) if "validation/per_beam" in line]
+    assert judged["validation/per_beam"] >= 0 and "validation/per" in judged
+    kept = [path.name for path in (tmp_path / "run" / "checkpoints").glob("top_per_beam=*.pt")]
+    assert len(kept) == 1

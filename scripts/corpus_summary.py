@@ -57,7 +57,7 @@ def histogram(rows: Sequence[Row], title: str) -> np.ndarray:
     axes.set_ylabel("utterances")
     axes.set_title(title, loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
     return to_rgb(figure)
 
 
@@ -87,5 +87,5 @@ def _told(split: str, numbers: dict[str, Any]) -> tuple[str, ...]:
     return (split, f"{numbers['utterances']:,}", f"{numbers['hours']:.2f}", speakers, *lengths)
 
 
-def _cut(text: str, length: int = 100) -> str:
+def _cut(text: str, length: int = 240) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"

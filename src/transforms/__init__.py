@@ -9,6 +9,7 @@ from src.transforms.normalisation import (
     StoredNormalisation,
     UtteranceNormalisation,
 )
+from src.transforms.stacking import Stacked
 from src.transforms.statistics import FeatureStatistics, read_statistics
 from src.transforms.time_warp import TimeWarp
 from src.transforms.waveform.filters import BandPass, HighPass, LowPass
@@ -43,6 +44,7 @@ __all__ = [
     "SpecAugment",
     "Spectrogram",
     "Speed",
+    "Stacked",
     "StoredNormalisation",
     "Tempo",
     "TimeShift",

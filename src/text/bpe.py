@@ -4,6 +4,7 @@ Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Uni
 pieces are written as SentencePiece does (Kudo & Richardson 2018), "▁" standing before each word.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -102,6 +103,26 @@ class BPE(Characters):
         self.vocabulary = Pieces((BLANK, *(read_pieces(model) if pieces is None else pieces)))
         self.normalise = Normaliser(lower, keep_apostrophes, drop_punctuation)
         self._known = frozenset(self.vocabulary.symbols[1:]) - {WORD_START} | {" "}
+
+
+def piece_spans(pieces: Sequence[str]) -> list[tuple[int, int]]:
+    """Of each word that pieces spell, its first piece and the one after its last.
+
+    A "▁" that nothing follows but the next word's spells none.
+    """
+    starts = [i for i, piece in enumerate(pieces) if i == 0 or piece.startswith(WORD_START)]
+    spans = pairwise([*starts, len(pieces)])
+    return [span for span in spans if "".join(pieces[slice(*span)]) != WORD_START]
+
+
+def piece_confidence(confidences: Sequence[float], start: int, end: int) -> float:
+    """Product of the confidences of a word's pieces, 0 … 1; what stands beside it is other words'.
+
+    Args:
+        confidences: of all tokens, 0 … 1.
+        start, end: the word's first piece and the one after its last.
+    """
+    return math.prod(confidences[start:end])
 
 
 def read_pieces(path: str | Path) -> list[str]:

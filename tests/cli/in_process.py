@@ -5,6 +5,7 @@ import importlib
 import io
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,10 +70,10 @@ def logging_restored():
         root.setLevel(level)
 
 
-def untrained(path: Path, *overrides: str) -> Path:
+def untrained(path: Path, *overrides: str, model: Sequence[str] = TINY) -> Path:
     """A checkpoint of a tiny model with random weights that hears a token in most frames."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        composed = compose("convnet", [*TINY, *overrides])
+        composed = compose("convnet", [*model, *overrides])
     config = {
         key: OmegaConf.to_container(composed[key], resolve=True)
         for key in ("text", "transform", "model")

@@ -87,6 +87,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--setting", action="append", default=[], metavar="DECODER:KEY=VALUE,…", help="instead")
     add("--peers-python", default=sys.executable, help="a Python that has the peers")
     add("--n_utterances", type=whole_number(1), help="taken evenly from all")
+    add("--copies", type=whole_number(1), default=1, help="of each, to fill batches (default 1)")
     add("--n_processes", type=whole_number(1), nargs="+", default=cores, help=f"cores {default}")
     add("--repeats", type=whole_number(1), default=5, help=f"rounds {default}")
     add("--tolerance", type=float, default=0.1, help=f"WER points that count as equal {default}")
@@ -102,7 +103,7 @@ def run(options: argparse.Namespace, folder: Path) -> list[tuple[str, list[Outco
     if options.grow:
         return grow(options, folder)
     task = prepared(options, folder)
-    heard = Heard.load(Path(task.emissions)).some(task.n_utterances)
+    heard = task.everything()
     found = peers(options, with_model=task.language_model is not None)
     settings = grid(task.language_model is not None, options.setting)
     measured = []
@@ -145,6 +146,7 @@ def prepared(options: argparse.Namespace, folder: Path) -> Task:
         emissions=str(emissions.resolve()),
         language_model=str(model.resolve()) if model else None,
         n_utterances=options.n_utterances,
+        copies=options.copies,
         **weights,
     )
 
@@ -236,6 +238,7 @@ def sized(what: str, value: int, options: argparse.Namespace, folder: Path) -> T
         lm_weight=options.lm_weight,
         bonus=options.bonus,
         n_utterances=options.n_utterances,
+        copies=options.copies,
     )
 
 

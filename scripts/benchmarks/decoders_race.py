@@ -69,7 +69,7 @@ def race(teams: Mapping[str, Team], task: Task, n_rounds: int, profile: bool) ->
     Raises:
         UserError: a contestant can't be built or ended with an error.
     """
-    heard = Heard.load(Path(task.emissions)).some(task.n_utterances)
+    heard = task.everything()
     with ExitStack() as stack:
         prepared = _prepared(task, heard, stack)
         running = {

@@ -1,7 +1,7 @@
 """What every decoder gets: the same log-probabilities, language model, lexicon and weights."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -45,6 +45,11 @@ class Heard:
         if n is None or n >= len(self.texts):
             return self
         rows = np.linspace(0, len(self.texts) - 1, n).round().astype(int)
+        return self.at(rows)
+
+    def at(self, rows: Iterable[int]) -> Self:
+        """The utterances at these places, in this order."""
+        rows = list(rows)
         log_probs, texts = [self.log_probs[i] for i in rows], [self.texts[i] for i in rows]
         return type(self)(self.symbols, log_probs, texts)
 
@@ -86,6 +91,7 @@ class Task:
         mapped_model: the same model as `NGram.save` writes it, which opens at once.
         lexicon: the words, one a line, as `write_lexicon` spells them.
         n_utterances: taken evenly from the file; None = all.
+        copies: how often each is read in a pass; fills the batches as more speech would.
         part: this process decodes every `of_parts`-th utterance, from this one on.
         n_threads: of PyTorch.
     """
@@ -97,6 +103,7 @@ class Task:
     lm_weight: float = 0.0
     bonus: float = 0.0
     n_utterances: int | None = None
+    copies: int = 1
     part: int = 0
     of_parts: int = 1
     n_threads: int = 1
@@ -108,12 +115,15 @@ class Task:
     def from_json(cls, text: str) -> Self:
         return cls(**json.loads(text))
 
+    def everything(self) -> Heard:
+        """The utterances of all processes together."""
+        heard = Heard.load(Path(self.emissions)).some(self.n_utterances)
+        return heard.at([*range(len(heard.texts))] * self.copies)
+
     def heard(self) -> Heard:
         """This process's utterances, the longest first: batches hold little padding."""
-        heard = Heard.load(Path(self.emissions)).some(self.n_utterances)
-        mine = self.places(heard)
-        log_probs, texts = [heard.log_probs[i] for i in mine], [heard.texts[i] for i in mine]
-        return Heard(heard.symbols, log_probs, texts)
+        heard = self.everything()
+        return heard.at(self.places(heard))
 
     def places(self, heard: Heard) -> list[int]:
         """Where this process's utterances stand among all; dealt out by length."""

@@ -164,6 +164,8 @@ def test_emissions_come_back_as_they_were_kept(tmp_path):
     for one, same in zip(log_probs, again.log_probs, strict=True):
         np.testing.assert_array_equal(one, same)
     assert again.some(3).texts == ["a", "b a", "ba"] and again.some(None).texts == texts
+    twice = Task(str(tmp_path / "heard"), n_utterances=2, copies=2)
+    assert twice.everything().texts == ["a", "ba", "a", "ba"]
     (tmp_path / "heard").write_bytes(b"something else")
     with pytest.raises(UserError, match="heard: no emissions can be read"):
         Heard.load(tmp_path / "heard")

@@ -1,0 +1,1 @@
+"""What scripts.report puts on its page; docs/reports.md."""

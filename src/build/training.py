@@ -16,7 +16,7 @@ from src.build.parts import (
 )
 from src.build.targets import build, check_keys, subnode
 from src.datasets import Batches, cached, make_batches, make_loader
-from src.loss import CTC
+from src.loss import CTC, FrameCrossEntropy
 from src.trainer import (
     Settings,
     Stepper,
@@ -28,9 +28,10 @@ from src.trainer import (
 )
 from src.utils import parallel
 from src.utils.devices import pick_device
+from src.utils.errors import UserError
 
 KEYS = (  # at the top of a training config
-    *("name", "run_dir", "resume", "init_from", "seed", "device", "deterministic"),
+    *("name", "run_dir", "resume", "init_from", "seed", "device", "deterministic", "objective"),
     *("loader", "dataset", "transform", "augment", "text", "model", "decoder"),
     *("optimizer", "schedule", "trainer", "logger"),
 )
@@ -44,6 +45,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     check_keys(Settings, config["trainer"], set(), "trainer")
     settings = Settings(**config["trainer"])
     device = pick_device(str(config["device"]))
+    loss = build_loss(config)
     text = build_text(config)
     recognizer = build_recognizer(config, text)
     train_loader, validation_loader = build_loaders(config, text, device, recognizer)
@@ -53,7 +55,6 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         load_weights(recognizer, load_checkpoint(path), description, path)
     recognizer.to(device)
     of_waveforms, of_features = build_augment(config, recognizer.sample_rate)
-    loss = CTC(deterministic=config["deterministic"])
     stepper = Stepper(
         recognizer,
         of_features.to(device),
@@ -88,6 +89,24 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         run_dir=run_dir,
         description=description,
     )
+
+
+def build_loss(config: Mapping[str, Any]):
+    """What training makes small.
+
+    Raises:
+        UserError: an unknown objective, or one that this text has no targets for.
+    """
+    objective, text = config["objective"], str(config["text"].get("_target_"))
+    if objective not in ("ctc", "frames"):
+        raise UserError(f"objective={objective}: expected ctc or frames.")
+    if (objective == "frames") != text.endswith(".FrameLabels"):
+        raise UserError(
+            f"objective={objective} and {text} don't go together: objective=frames learns from "
+            "text=frame_labels, which has a label for each 10 ms, and objective=ctc from all "
+            "others."
+        )
+    return CTC(config["deterministic"]) if objective == "ctc" else FrameCrossEntropy()
 
 
 def build_loaders(

@@ -1,5 +1,6 @@
 """Training objectives over Emissions."""
 
 from src.loss.ctc import CTC, CTCLoss
+from src.loss.frames import FrameCrossEntropy
 
-__all__ = ["CTC", "CTCLoss"]
+__all__ = ["CTC", "CTCLoss", "FrameCrossEntropy"]

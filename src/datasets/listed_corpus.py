@@ -39,8 +39,8 @@ class ListedCorpus(Dataset[Utterance]):
             it may have no CTC alignment. None is no limit.
 
     Attributes:
-        unreadable: id → reason of each utterance that is left out because its audio is missing
-            or its header can't be read.
+        unreadable: id → reason of each utterance that is left out because its audio's header
+            can't be read.
 
     Raises:
         UserError: no such corpus or split, or no utterance can be used.
@@ -72,11 +72,7 @@ class ListedCorpus(Dataset[Utterance]):
         self._root, self._text, self._resample = Path(root), text, resample
         rows, lost = self._of_split(split, validation_share, test_share)
         rows, durations_s, lost = measured(self._folder, rows, index_dir, lost)
-        self.unreadable = {
-            name: reason
-            for kind in (NO_AUDIO, UNREADABLE)
-            for name, reason in lost.explanations.get(kind, {}).items()
-        }
+        self.unreadable = dict(lost.explanations.get(UNREADABLE, {}))
         rows, durations_s = _without_hurried(
             rows, durations_s, max_characters_per_s, min_duration_s, lost
         )

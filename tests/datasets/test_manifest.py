@@ -155,3 +155,19 @@ def test_no_time_is_written_that_json_does_not_know(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_manifest(tmp_path / "l.jsonl", [Row("a", "a.wav", "a", duration_s=math.inf)])
     assert not list(tmp_path.iterdir())
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(["jsonl", "csv", "tsv"]), st.binary(max_size=120))
+def test_whatever_a_list_holds_it_gives_rows_and_flaws_or_one_sentence(
+    tmp_path_factory, suffix, content
+):
+    path = tmp_path_factory.getbasetemp() / f"odd.{suffix}"
+    head = {"jsonl": b"", "csv": b"path,text\n", "tsv": b"path\ttext\n"}[suffix]
+    path.write_bytes(head + content)
+    try:
+        found = list(manifest_rows(path))
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        assert all(isinstance(item, Row | Flaw) for item in found)

@@ -7,6 +7,7 @@ from src.models.convnet import ConvNet
 from src.models.deepspeech2 import DeepSpeech2
 from src.models.deepspeech2_conv import DeepSpeech2Conv
 from src.models.quartznet import QuartzNet
+from src.models.rawnet import RawNet
 from src.models.recurrent import Recurrent
 from src.models.resnet import ResNet
 from src.models.wav2letter import Wav2Letter
@@ -20,6 +21,7 @@ __all__ = [
     "DeepSpeech2",
     "DeepSpeech2Conv",
     "QuartzNet",
+    "RawNet",
     "Recurrent",
     "ResNet",
     "Wav2Letter",

@@ -54,3 +54,22 @@ class Asked(Sampler[list[int]]):
     def first(self) -> list[int]:
         """The batch that is waited for; empty where none was asked for yet."""
         return self._asked[0] if self._asked else []
+
+
+class Arrived:
+    """The same for a stream, which knows its batches: how many of a pass have arrived."""
+
+    is_over = True  # when the stream ends
+
+    def begin(self, batches: Iterable[list[int]]) -> None:
+        self.n_arrived = 0
+
+    def take_care(self) -> None:
+        """Nothing: the batches that are lost with a worker are read again in any case."""
+
+    def arrived(self) -> None:
+        self.n_arrived += 1
+
+    def first(self) -> list[int]:
+        """Unknown here."""
+        return []

@@ -6,7 +6,7 @@ finds its place without reading any data.
 
 import logging
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -18,6 +18,12 @@ logger = logging.getLogger(__name__)
 # Seconds that an utterance counts at least, so that recordings without sound can't fill a
 # batch without end.
 LEAST_S = 0.01
+
+
+def make_batches(dataset: Any, **keys: Any) -> "Batches":
+    """The order in which a dataset is read: `Batches`, or what it has in their place."""
+    own = getattr(dataset, "batches", None)
+    return own(**keys) if own is not None else Batches(dataset.durations_s, **keys)
 
 
 class Plan(NamedTuple):
@@ -148,6 +154,10 @@ class Batches(Sampler[list[int]]):
         order = rng.permutation(n) if self.shuffle else np.arange(n)
         if self.drop_last:
             order = order[: n - n % self.batch_size]
+        return self._plan_of(order, rng)
+
+    def _plan_of(self, order: np.ndarray, rng: np.random.Generator) -> Plan:
+        """The batches of utterances (n,) that were shuffled already."""
         if self._is_sorted():
             order = order[np.argsort(self.durations_s[order], kind="stable")]
         elif self.shuffle and self.bucket_pool > 1:

@@ -9,10 +9,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from src.batch import Batch
-from src.datasets.asked import Asked
+from src.datasets.asked import Arrived, Asked
 from src.datasets.deaths import DiedError, deaths_noticed
 from src.datasets.reading import Complaint, ComplaintsAsValues, collate_readable, start_worker
 from src.datasets.unreadable import Unreadable
@@ -38,7 +38,8 @@ def make_loader(
     """A loader of `Batch`es that reads `dataset` in the order of `batches`.
 
     Args:
-        dataset: utterances and their `ids`.
+        dataset: utterances and their `ids`; a stream (`ShardStream`) is told the order and reads
+            it by itself.
         n_workers: reading processes, kept between epochs; 0 reads in this process.
         prefetch: batches each worker reads ahead.
         pin_memory: page-locked tensors, for a faster way to a GPU.
@@ -57,7 +58,8 @@ def make_loader(
         raise UserError(f"timeout_s={timeout_s:g}; expected seconds above 0, or null.")
     complaints = Unreadable(len(dataset), unreadable, max_unreadable, left_out)
     workers = {"persistent_workers": True, "prefetch_factor": prefetch} if n_workers else {}
-    loader = Loader(
+    kind = StreamLoader if isinstance(dataset, IterableDataset) else Loader
+    loader = kind(
         dataset,
         batches,
         complaints,
@@ -101,9 +103,7 @@ class Loader:
         self.unreadable = unreadable
         self._timeout_s = timeout_s
         self._asked = Asked()
-        self.reader = DataLoader(
-            ComplaintsAsValues(dataset),
-            batch_sampler=self._asked,
+        self.reader = self._make_reader(
             collate_fn=collate_readable,
             worker_init_fn=start_worker,
             # Each pass draws a seed for its workers. Taken from the global generator it would
@@ -113,6 +113,10 @@ class Loader:
         )
         self._reading: Iterator[tuple[Batch, list[Complaint]]] | None = None
         self._n_restarts = 0
+
+    def _make_reader(self, **reading: Any) -> DataLoader:
+        dataset = ComplaintsAsValues(self.dataset)
+        return DataLoader(dataset, batch_sampler=self._asked, **reading)
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
@@ -164,8 +168,12 @@ class Loader:
                 self._asked.take_care()
                 self._tell(death)
 
+    def _with_workers(self) -> Any:
+        """PyTorch's iterator, which has the workers; None where there is none."""
+        return self.reader._iterator
+
     def _workers(self) -> Sequence[BaseProcess]:
-        iterator = self.reader._iterator
+        iterator = self._with_workers()
         return () if iterator is None else iterator._workers
 
     def _tell(self, death: DiedError) -> None:
@@ -186,13 +194,37 @@ class Loader:
         return f" They were to read {', '.join(names[:3])}{more}." if names else ""
 
     def _discard_workers(self) -> None:
-        iterator, self.reader._iterator, self._reading = self.reader._iterator, None, None
+        iterator = self._with_workers()
+        self.reader._iterator, self._reading = None, None
         for worker in iterator._workers:
             worker.kill()
         # In a thread, since who was killed at the wrong moment may hold a lock that this needs.
         ending = threading.Thread(target=iterator._shutdown_workers, daemon=True)
         ending.start()
         ending.join(10)
+
+
+class StreamLoader(Loader):
+    """A `Loader` of a stream, whose workers read every batch of the pass in which they take turns.
+
+    They start anew for each pass, and learn then where it begins; so they do when one has died.
+    """
+
+    def _make_reader(self, persistent_workers: bool = False, **reading: Any) -> DataLoader:
+        self._asked = Arrived()
+        return DataLoader(self.dataset, batch_size=None, **reading)
+
+    def _start(self) -> None:
+        order = self.batch_sampler
+        self.dataset.begin(order, order.start_batch + self._asked.n_arrived)
+        super()._start()
+
+    def _with_workers(self) -> Any:
+        return self._reading if hasattr(self._reading, "_workers") else None
+
+    def _workers(self) -> Sequence[BaseProcess]:
+        # Who has read its last batch ends, with status 0, while the others go on.
+        return [worker for worker in super()._workers() if worker.exitcode != 0]
 
 
 def _close(reference: weakref.ref) -> None:
@@ -202,5 +234,5 @@ def _close(reference: weakref.ref) -> None:
     which it leaves to the trainer, and wait for it forever.
     """
     loader = reference()
-    if loader is not None and loader.reader._iterator is not None:
-        loader.reader._iterator._shutdown_workers()
+    if loader is not None and (iterator := loader._with_workers()) is not None:
+        iterator._shutdown_workers()

@@ -20,7 +20,6 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from src.batch import Utterance
-from src.datasets.clips import HDF5Clips
 from src.datasets.pcm_builder import FORMAT, INDEX, SAMPLE, build, identify
 from src.utils.errors import UserError
 from src.utils.mapped import MappedArrays
@@ -54,8 +53,8 @@ def cached(
     """The same utterances bit for bit, from a cache in `folder`, which is made where it is missing.
 
     Which cache belongs to a dataset is decided by its ids, durations, paths and sample rate; it is
-    made again when a file's size or time of change is another. Corpora in HDF5 are samples in one
-    file already, and come back as they are.
+    made again when a file's size or time of change is another. Corpora in HDF5 or in shards are
+    samples in few files already, and come back as they are.
 
     Args:
         n_workers: processes that decode; None = one for each processor.
@@ -65,7 +64,7 @@ def cached(
         UserError: too little room, the folder can't be written, or too many recordings can't be
             read (`max_unreadable` of `make_loader`).
     """
-    if isinstance(dataset, HDF5Clips):
+    if not hasattr(dataset, "source"):  # no files of its own to decode
         return dataset
     name, stamp = identify(dataset)
     path = Path(folder, name)

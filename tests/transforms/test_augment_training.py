@@ -13,6 +13,13 @@ from tests.build.configs import tiny
 from tests.cli.in_process import call
 from tests.datasets.commands import pack_corpus
 from tests.trainer.conftest import log_lines, make_trainer, weights
+from tests.trainer.test_no_hidden_waiting import (
+    MODELS,
+    Asked,
+    DeviceTensors,
+    make_stepper,
+    two_batches,
+)
 from tests.transforms.chosen import augmentation
 from tests.transforms.sounds import RATE, recordings
 
@@ -112,6 +119,18 @@ def test_held_out_speech_is_left_as_it_is(tmp_path):
             losses[name, key] = [event[key] for event in events if key in event]
     assert losses["plain", "validation/loss"] == losses["noisy", "validation/loss"]
     assert losses["plain", "train/loss"] != losses["noisy", "train/loss"]
+
+
+def test_a_whole_step_waits_for_nothing():
+    stepper = make_stepper(MODELS[0], "logmel80", "specaugment")
+    stepper.augment_waveforms = augmentation("everything")[0]
+    batches = two_batches()
+    parts = (stepper.recognizer, stepper.augment_waveforms)
+    tensors = [t for part in parts for t in (*part.parameters(), *part.buffers())]
+    device = DeviceTensors(*tensors, *(batch.waveforms for batch in batches))
+    with Asked(device), device:
+        report = stepper.launch(batches, 0)
+    assert report.read().loss > 0 and device.n_operators > 100
 
 
 def test_a_batch_of_nothing_passes(tmp_path):

@@ -122,7 +122,8 @@ class ListedCorpus(Dataset[Utterance]):
         self._paths = PackedStrings.of(row.path for row in rows)
         self._speakers = PackedStrings.of(row.speaker for row in rows)
         starts = [np.nan if row.start_s is None else row.start_s for row in rows]
-        self._starts_s = np.array(starts, np.float64)
+        self._starts_s = np.array(starts, np.float64)  # NaN is the whole file
+        self._listed = np.array([row.duration_s is not None for row in rows], bool)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -130,17 +131,29 @@ class ListedCorpus(Dataset[Utterance]):
     def __getitem__(self, index: int) -> Utterance:
         """Raises UserError where the audio is damaged, too short for its part, or of a rate that
         may not be resampled."""
-        path, start_s = self.source(index), float(self._starts_s[index])
-        wanted_s = float(self.durations_s[index])
+        start_s, wanted_s = float(self._starts_s[index]), float(self.durations_s[index])
         part = {} if np.isnan(start_s) else {"start_s": start_s, "duration_s": wanted_s}
+        path = self.source(index)
         waveform = audio.read(path, self.sample_rate, resample=self._resample, **part)
-        found_s = len(waveform) / self.sample_rate
-        if part and found_s < wanted_s - SLACK_S:
-            raise UserError(
-                f"{path}: {wanted_s:.2f} s from {start_s:.2f} s on should be {self.ids[index]}, "
-                f"but the recording ends after {found_s:.2f} s of them. Correct the list."
-            )
+        self._check_duration(index, len(waveform) / self.sample_rate)
         return dataclasses.replace(self.describe(index), waveform=waveform)
+
+    def _check_duration(self, index: int, found_s: float) -> None:
+        """Refuse a recording that isn't what the list says: then the words aren't its words."""
+        start_s, wanted_s = self._starts_s[index], self.durations_s[index]
+        is_part = not np.isnan(start_s)
+        if is_part and found_s < wanted_s - SLACK_S:
+            raise UserError(
+                f"{self.source(index)}: {wanted_s:.2f} s from {start_s:.2f} s on should be "
+                f"{self.ids[index]}, but the recording ends after {found_s:.2f} s of them. "
+                "Correct the list."
+            )
+        off_s = abs(found_s - wanted_s)
+        if not is_part and self._listed[index] and off_s > max(5 * SLACK_S, 0.1 * wanted_s):
+            raise UserError(
+                f"{self.source(index)}: lasts {found_s:.2f} s, but its list says {wanted_s:.2f} s. "
+                "Correct the list, or give it a start where a part of the recording is meant."
+            )
 
     def describe(self, index: int) -> Utterance:
         """The utterance with a waveform of 0 samples; no audio is touched."""

@@ -90,10 +90,10 @@ def test_english_letters_leave_out_what_they_can_t_write(root):
 
 
 def test_durations_that_the_release_lists_are_taken(root):
-    lines = [f"common_voice_es_{i}.mp3\t{1000 + i}" for i in (1, 2)]
+    lines = [f"common_voice_es_{i}.mp3\t{600 + i}" for i in (1, 2)]
     (root / "clip_durations.tsv").write_text("clip\tduration[ms]\n" + "\n".join(lines) + "\n")
     corpus = CommonVoice(root, "train", None)
-    np.testing.assert_allclose(corpus.durations_s, [1.001, 1.002])
+    np.testing.assert_allclose(corpus.durations_s, [0.601, 0.602])
     assert len(corpus[0].waveform) < 9000  # the whole clip, whatever the list says
 
 

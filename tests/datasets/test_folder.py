@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.datasets import Folder, cached
+from src.datasets import Batches, Folder, cached, make_loader
 from src.text import Characters
 from src.utils.errors import UserError
 from tests.datasets.tiny_corpora import append, damaged, samples, sound
@@ -102,6 +102,23 @@ def test_a_part_that_is_not_all_there_is_never_given_short(parts):
         UserError, match=r"1\.00 s from 1\.60 s on should be day-.* ends after 0\.40"
     ):
         corpus[row]
+
+
+def test_a_duration_that_is_not_the_recording_s_is_noticed(parts):
+    parts.write_text("path,text,duration\nday.wav,just a part,0.5\n")
+    with pytest.raises(
+        UserError, match=r"lasts 2\.00 s, but its list says 0\.50 s.* give it a start"
+    ):
+        read(parts)[0]
+    parts.write_text("path,text,duration\nday.wav,all of it,1.9\n")
+    assert len(read(parts)[0].waveform) == 32000
+
+
+def test_a_reading_process_gives_the_same(parts):
+    corpus = read(parts, limit=4)
+    [batch] = make_loader(corpus, Batches(corpus.durations_s, 4, shuffle=False), n_workers=1)
+    assert batch.ids == list(corpus.ids)
+    assert batch.waveform_lengths.tolist() == [len(u.waveform) for u in corpus]
 
 
 def test_official_splits_and_speakers_of_a_list_are_kept(tmp_path):

@@ -15,6 +15,12 @@ def _tone() -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * 440 * time) + 0.01 * noise).astype(np.float32)
 
 
+def siren(seconds: float) -> np.ndarray:
+    """A sound that changes all the time, so that untrained models read many tokens."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    return (0.3 * np.sin(2 * np.pi * (200 + 900 * np.sin(2 * time)) * time)).astype(np.float32)
+
+
 TONE = _tone()  # two seconds of 440 Hz and a little noise, well inside the full scale
 
 

@@ -4,22 +4,15 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from scripts.stream import main
 from src.transforms import FeatureStatistics
 from tests.cli.in_process import infer, untrained
-from tests.recordings import RATE, write
+from tests.recordings import siren, write
 
 CAUSAL = ["model=causal", "model.width=16", "model.n_channels=4", "model.n_rnn_layers=2"]
-
-
-def spoken(seconds: float) -> np.ndarray:
-    """A sound that changes all the time, so that an untrained model reads many tokens."""
-    time = np.arange(round(seconds * RATE)) / RATE
-    return (0.3 * np.sin(2 * np.pi * (200 + 900 * np.sin(2 * time)) * time)).astype(np.float32)
 
 
 def checkpoint(folder: Path, text: str) -> Path:
@@ -38,7 +31,7 @@ def folder(tmp_path_factory) -> Path:
     """A recording, and checkpoints that read it as letters and as phonemes."""
     folder = tmp_path_factory.mktemp("stream")
     (folder / "in").mkdir()
-    write(folder / "in" / "talk.wav", spoken(2.3))
+    write(folder / "in" / "talk.wav", siren(2.3))
     for text in ("characters", "phonemes"):
         checkpoint(folder, text)
     return folder

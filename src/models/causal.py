@@ -122,7 +122,7 @@ class Causal(nn.Module):
         """What the convolutions have kept before the first frame."""
         n_bins = (self.n_features, (self.n_features + 1) // 2)
         return tuple(
-            x.new_zeros(len(x), KERNEL - 1, n, conv.conv.in_channels)
+            x.new_zeros(x.shape[0], KERNEL - 1, n, conv.conv.in_channels)
             for n, conv in zip(n_bins, self.convs, strict=True)
         )
 

@@ -186,7 +186,8 @@ class RelativeAttention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, H, T, d)."""
-        return x.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+        # Not unflatten, which would fix the number of frames in an ONNX graph.
+        return x.view(*x.shape[:2], self.n_heads, x.shape[2] // self.n_heads).transpose(1, 2)
 
     def _among_valid(self, scores: Tensor, frames: Frames) -> Tensor:
         """Scores (B, H, T, T) with −∞ where the key is padding."""

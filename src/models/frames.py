@@ -35,8 +35,17 @@ class Frames:
         self.lengths = lengths.cpu()  # (B,) int64
         self.n_frames = n_frames
         self.device = device
-        self._each = self.lengths.tolist()
-        self.full = all(n == n_frames for n in self._each)  # no padding at all
+
+    @cached_property
+    def _each(self) -> list[int]:
+        return self.lengths.tolist()
+
+    @cached_property
+    def full(self) -> bool:
+        """No padding at all. Never known of an exported graph, whose lengths come later."""
+        if torch.jit.is_tracing() or torch.compiler.is_exporting():
+            return False
+        return all(n == self.n_frames for n in self._each)
 
     @cached_property
     def padding(self) -> Tensor:
@@ -75,7 +84,7 @@ class Frames:
         places = torch.arange(self.n_frames, device=self.device).expand_as(self.padding)
         lengths = self.lengths.to(self.device, non_blocking=True)
         mirrored = torch.where(self.padding, places, lengths[:, None] - 1 - places)
-        rows = torch.arange(len(mirrored), device=mirrored.device)[:, None] * self.n_frames
+        rows = torch.arange(mirrored.shape[0], device=mirrored.device)[:, None] * self.n_frames
         return (rows + mirrored).flatten()
 
     def reverse(self, x: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ def one_direction(rnn: nn.RNNBase, x: Tensor, direction: str = "") -> Tensor:
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     weights = [getattr(rnn, name + direction) for name in names]
     learns = torch.is_grad_enabled()
-    start = x.new_zeros(1, len(x), rnn.hidden_size)
+    start = x.new_zeros(1, x.shape[0], rnn.hidden_size)
     if isinstance(rnn, nn.LSTM):
         # oneDNN's backward in bfloat16 takes three times as long as in float32.
         with torch.autocast("cpu", enabled=torch.is_autocast_enabled("cpu") and not learns):

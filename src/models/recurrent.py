@@ -86,6 +86,7 @@ class Recurrent(nn.Module):
         """x (B, T, F) to (B, ⌈T / stride⌉, n_stacked · F); behind the last frame comes silence."""
         steps = frames.strided(self.time_stride)
         last = (steps.n_frames - 1) * self.time_stride
-        x = functional.pad(x, (0, 0, 0, max(0, last + self.n_stacked - x.shape[1])))
+        # Never negative: the last step begins less than a stride before the last frame.
+        x = functional.pad(x, (0, 0, 0, last + self.n_stacked - x.shape[1]))
         parts = [x[:, i : i + last + 1 : self.time_stride] for i in range(self.n_stacked)]
         return torch.cat(parts, dim=2), steps

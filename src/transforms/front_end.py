@@ -73,9 +73,8 @@ class FrontEnd(nn.Module):
             return self.deltas(features, lengths), lengths
 
     def _emphasise(self, waveforms: Tensor) -> Tensor:
-        emphasised = waveforms.clone()
-        emphasised[:, 1:] -= self.pre_emphasis * waveforms[:, :-1]
-        return emphasised
+        later = waveforms[:, 1:] - self.pre_emphasis * waveforms[:, :-1]
+        return torch.cat([waveforms[:, :1], later], dim=1)
 
 
 def _full_precision(x: Tensor) -> torch.autocast:

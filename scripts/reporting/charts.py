@@ -114,7 +114,7 @@ def number(value: float) -> str:
 
 
 def heat_map(confusions: Confusions) -> Markup:
-    """What was said (rows) against what was heard instead (columns), a stronger colour = more often.
+    """What was said (rows) against what was heard instead (columns).
 
     The colour is the share of the times that a unit was said, or of all insertions in the last
     row; what was heard right is left out, since it would drown the rest.

@@ -276,8 +276,8 @@ def _map(scores: Scores) -> Markup:
 def _map_legend(unit: str) -> str:
     return (
         f"A row is the {unit} said, a column what was heard; ∅ is a deletion at the right and an "
-        "insertion at the bottom. Stronger colour: a greater share of the times that it was said (of all "
-        "insertions in the bottom row). The diagonal, what was heard right, is left out."
+        "insertion at the bottom. Stronger colour: a greater share of the times that it was said "
+        "(of all insertions in the bottom row). The diagonal, what was heard right, is left out."
     )
 
 

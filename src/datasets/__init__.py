@@ -3,6 +3,7 @@
 from src.datasets.an4 import AN4
 from src.datasets.batches import Batches, make_batches
 from src.datasets.common_voice import CommonVoice
+from src.datasets.continuous_commands import ContinuousCommands
 from src.datasets.files import AudioFiles
 from src.datasets.folder import Folder
 from src.datasets.labelled import Labelled
@@ -23,6 +24,7 @@ __all__ = [
     "AudioFiles",
     "Batches",
     "CommonVoice",
+    "ContinuousCommands",
     "Folder",
     "LJSpeech",
     "Labelled",

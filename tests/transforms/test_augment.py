@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.transforms import Identity, SpecAugment
+from src.transforms import FeatureSteps, Identity, SpecAugment, TimeWarp
 from src.utils.errors import UserError
 from tests.transforms.chosen import AUGMENTS, CONFIGS, augmentation
 
@@ -124,7 +124,8 @@ def test_identity_changes_nothing():
 
 def test_every_augment_is_called_alike():
     parameters = list(inspect.signature(SpecAugment.forward).parameters)
-    assert list(inspect.signature(Identity.forward).parameters) == parameters
+    for other in (Identity, TimeWarp, FeatureSteps):
+        assert list(inspect.signature(other.forward).parameters) == parameters
 
 
 @pytest.mark.parametrize("name", AUGMENTS)

@@ -123,7 +123,7 @@ def test_held_out_speech_is_left_as_it_is(tmp_path):
 
 def test_a_whole_step_waits_for_nothing():
     stepper = make_stepper(MODELS[0], "logmel80", "specaugment")
-    stepper.augment_waveforms = augmentation("everything")[0]
+    stepper.augment_waveforms, stepper.augment = augmentation("everything")
     batches = two_batches()
     parts = (stepper.recognizer, stepper.augment_waveforms)
     tensors = [t for part in parts for t in (*part.parameters(), *part.buffers())]

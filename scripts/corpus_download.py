@@ -27,6 +27,7 @@ ARCHIVES = {
         "be1a30453f28eb8dd26af4101ae40cbf2c50413b1bb21936cbcdc6fae3de8aa5",
         ("https://data.keithito.com/data/speech",),
     ),
+    # CMU publishes no digest; this is NVIDIA's copy's, as one of its users gives it.
     "an4": Archive(
         "an4_sphere.tar.gz",
         "a0525579493735d32b60fb6fa5975dd0eaacde087b0a4eeb7f13b7ef33077b12",

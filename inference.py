@@ -29,7 +29,9 @@ def main(config: DictConfig) -> int:
     resolved = plain(config)
     job = build_inference(resolved, HydraConfig.get().runtime.choices["dataset"])
     folder = Path(str(resolved["output"])) / job.name
-    predictions = job.transcriber.transcribe_all(job.loader, folder, job.n_decoders)
+    predictions = job.transcriber.transcribe_all(
+        job.loader, folder, job.n_decoders, job.decode_batch
+    )
     if predictions:
         print(f"\n{job.name}: {len(predictions):,} utterances, read by {resolved['checkpoint']}")
         print(closing_table(predictions))

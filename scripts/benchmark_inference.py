@@ -153,7 +153,7 @@ def ours(job: Inference, folder: Path) -> Contestant:
     """As inference.py does."""
 
     def run() -> None:
-        job.transcriber.transcribe_all(job.loader, folder, job.n_decoders)
+        job.transcriber.transcribe_all(job.loader, folder, job.n_decoders, job.decode_batch)
 
     return Contestant("ours", run, sizes(job, job.loader.batch_sampler))
 

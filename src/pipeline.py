@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from src.batch import Batch, Emissions, Hypothesis, to_int16
+from src.decoding import Decoding, Heard, side_by_side
 from src.predictions import Prediction
 from src.recognizer import Recognizer
 from src.utils.devices import autocast
@@ -66,7 +67,7 @@ class Transcriber:
         return self.predict(self.emissions(batch), batch)
 
     def transcribe_all(
-        self, batches: Iterable[Batch], folder: Path, n_decoders: int = 0
+        self, batches: Iterable[Batch], folder: Path, n_decoders: int = 0, decode_batch: int = 1
     ) -> list[Prediction]:
         """Predictions of every batch, each written to `folder`/<utterance id>.json at once.
 
@@ -76,10 +77,13 @@ class Transcriber:
         Args:
             n_decoders: processes that decode on the CPU while the model reads on; with 0 this
                 process does, on the model's device.
+            decode_batch: utterances to be searched together, at least; batches are put side by side
+                until they have so many.
         """
         predictions: list[Prediction] = []
         with ProcessPool(self.decoding, n_decoders) if n_decoders else nullcontext() as pool:
-            read = self._read_all(batches, pool.submit if pool else self._later, 2 * n_decoders)
+            decode = pool.submit if pool else self._later
+            read = self._read_all(batches, decode, 2 * n_decoders, decode_batch)
             for found in tqdm(read, desc=f"reading {folder.name}", unit="batch", disable=None):
                 for prediction in found:
                     path = inside(folder, f"{prediction.id}.json")
@@ -90,30 +94,36 @@ class Transcriber:
         return predictions
 
     def _read_all(
-        self, batches: Iterable[Batch], decode: Callable, most_waiting: int
+        self, batches: Iterable[Batch], decode: Callable, most_waiting: int, decode_batch: int
     ) -> Iterator[list[Prediction]]:
-        """Predictions of one batch after another.
+        """Predictions of one batch, or of several together, after another.
 
         Args:
             decode: starts decoding and gives a function that waits for the predictions.
             most_waiting: batches whose predictions are not yet asked for; bounds the memory.
         """
-        heard: deque[Callable] = deque()  # of the model's answers, how to wait for them
-        decoded: deque[Callable] = deque()
+        decoded: deque[Callable] = deque()  # how to wait for the predictions
+        for heard in side_by_side(self._hear_all(batches, copy=most_waiting > 0), decode_batch):
+            decoded.append(decode(*heard))
+            while len(decoded) > most_waiting:
+                yield decoded.popleft()()
+        for wait in decoded:
+            yield wait()
+
+    def _hear_all(self, batches: Iterable[Batch], copy: bool) -> Iterator[Heard]:
+        """What the model says of each batch."""
+        waiting: deque[Callable] = deque()
         for batch in batches:
             if not batch.ids:
                 continue
             # One batch ahead: the GPU has work while the CPU sees to what is heard already.
-            heard.append(self._hear(batch, copy=most_waiting > 0))
-            if len(heard) > 1:
-                decoded.append(decode(*heard.popleft()()))
-            while len(decoded) > most_waiting:
-                yield decoded.popleft()()
-        decoded.extend(decode(*wait()) for wait in heard)
-        for wait in decoded:
+            waiting.append(self._hear(batch, copy))
+            if len(waiting) > 1:
+                yield waiting.popleft()()
+        for wait in waiting:
             yield wait()
 
-    def _hear(self, batch: Batch, copy: bool) -> Callable[[], tuple[Emissions, Batch]]:
+    def _hear(self, batch: Batch, copy: bool) -> Callable[[], Heard]:
         """Start the model on a batch; the function returned waits for what it says.
 
         Args:
@@ -127,7 +137,7 @@ class Transcriber:
         if there:
             there.record()
 
-        def wait() -> tuple[Emissions, Batch]:
+        def wait() -> Heard:
             if there:
                 there.synchronize()
             # Decoders never see audio, and another process had to be sent it.
@@ -160,58 +170,6 @@ class Transcriber:
     def predict(self, emissions: Emissions, batch: Batch) -> list[Prediction]:
         """Predictions from the emissions of a batch, with its targets where it has them."""
         return self.decoding(emissions, batch)
-
-
-class Decoding:
-    """Emissions to predictions: all that another process needs to decode, without the model.
-
-    Args:
-        text, decoders, word_decoder: as for `Transcriber`.
-        sample_rate: of the waveforms, Hz.
-        frame_s: seconds from one emitted frame to the next.
-    """
-
-    def __init__(
-        self, text, decoders: Mapping, word_decoder, sample_rate: int, frame_s: float
-    ) -> None:
-        self.text = text
-        self.decoders = decoders
-        self.word_decoder = word_decoder
-        self.sample_rate = sample_rate
-        self.frame_s = frame_s
-
-    def __call__(self, emissions: Emissions, batch: Batch) -> list[Prediction]:
-        """Predictions of a batch, in its order; of the batch only text and lengths are read."""
-        emissions = Emissions(emissions.log_probs.float(), emissions.lengths)
-        readings = {name: decoder(emissions) for name, decoder in self.decoders.items()}
-        words = self._words(emissions, list(readings.values())[-1])
-        seconds = (batch.waveform_lengths / self.sample_rate).tolist()
-        return [
-            Prediction(
-                id=utterance_id,
-                unit=self.text.unit,
-                readings={name: n_bests[i] for name, n_bests in readings.items()},
-                symbols=self.text.vocabulary.symbols,
-                frame_s=self.frame_s,
-                duration_s=seconds[i],
-                target=(batch.targets[i] or None) if batch.targets else None,
-                word=self.text.normalise(batch.transcripts[i]) or None
-                if batch.transcripts
-                else None,
-                read_word=words[i][0],
-                word_posterior=words[i][1],
-            )
-            for i, utterance_id in enumerate(batch.ids)
-        ]
-
-    def _words(
-        self, emissions: Emissions, n_bests: list[list[Hypothesis]]
-    ) -> list[tuple[str | None, float | None]]:
-        """Words of each utterance, and how sure they are: those that the decoder's own lexicon
-        read, else the one word of a closed lexicon, else none."""
-        if any(n_best[0].words is not None for n_best in n_bests):
-            return [(" ".join(n_best[0].words or ()), None) for n_best in n_bests]
-        return self.word_decoder(emissions) if self.word_decoder else [(None, None)] * len(n_bests)
 
 
 def remove_predictions(folder: Path, keep: set[str]) -> None:

@@ -123,6 +123,19 @@ def test_decoding_beside_the_model_changes_nothing(transcriber, tmp_path):
         assert files[0].read_bytes() == files[1].read_bytes()
 
 
+@pytest.mark.parametrize("n_decoders", [0, 1])
+def test_decoding_batches_together_changes_nothing(transcriber, tmp_path, n_decoders):
+    names = ("a", "b", "c", "d", "e")
+    clips = [utterance(n, 9000 + 3000 * i, "Down", "D AW N") for i, n in enumerate(names)]
+    batches = [collate(clips[:2]), collate([]), *(collate([clip]) for clip in clips[2:])]
+    alone = transcriber.transcribe_all(batches, tmp_path / "alone")
+    for n in (3, 100):
+        folder = tmp_path / str(n)
+        found = transcriber.transcribe_all(batches, folder, n_decoders, decode_batch=n)
+        assert [p.to_dict() for p in found] == [p.to_dict() for p in alone]
+        assert {path.name for path in folder.iterdir()} == {f"{name}.json" for name in names}
+
+
 def test_predictions_are_written_while_later_batches_are_still_read(transcriber, tmp_path):
     def batches():
         for i in range(4):

@@ -10,7 +10,7 @@ FLOORS = [
     {"utils"},
     {"batch", "audio", "text", "metrics", "language_models"},
     {"transforms", "models", "loss", "decoders", "alignment", "recognizer", "predictions"},
-    {"datasets", "logger"},
+    {"datasets", "logger", "decoding"},
     {"pipeline", "trainer"},
     set(),  # serve
     {"build", "cli", "resolvers"},

@@ -20,7 +20,7 @@ from src.utils.errors import UserError, nearest
 
 KEYS = (  # at the top of configs/inference.yaml
     *("checkpoint", "input", "dataset", "part", "name", "output", "device", "precision"),
-    *("n_pictures", "decoder", "n_decoders", "loader"),
+    *("n_pictures", "decoder", "n_decoders", "decode_batch", "loader"),
 )
 STORED = ("text", "transform", "model")  # config groups that a checkpoint carries
 
@@ -35,6 +35,7 @@ class Inference:
     unreadable: dict[str, str]  # id → reason; the loader adds to it while it reads
     name: str  # of the predictions' folder
     n_decoders: int  # processes that decode beside the model
+    decode_batch: int  # utterances searched together, at least
 
 
 def load_recognizer(path: str | Path):
@@ -95,6 +96,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         unreadable,
         str(config["name"] or name),
         pick_n_decoders(config["n_decoders"], device.type),
+        config["decode_batch"],
     )
 
 
@@ -176,6 +178,9 @@ def _check(config: Mapping[str, Any]) -> None:
     n_decoders = config["n_decoders"]
     if n_decoders is not None and (type(n_decoders) is not int or n_decoders < 0):
         raise UserError(f"n_decoders={n_decoders}: expected a whole number from 0 up, or null.")
+    decode_batch = config["decode_batch"]
+    if type(decode_batch) is not int or decode_batch < 1:
+        raise UserError(f"decode_batch={decode_batch}: expected a whole number from 1 up.")
 
 
 def _part(splits: Mapping[str, Any], part: str, corpus: str) -> Mapping[str, Any]:

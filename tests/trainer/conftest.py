@@ -45,7 +45,7 @@ def make_trainer(run_dir: Path, **changes) -> Trainer:
     lr = changes.pop("lr", 0.01)
     settings = Settings(**(DEFAULTS | {"n_epochs": 2, "n_examples": 0, "log_every": 5} | changes))
     loss = CTC()
-    optimizer = torch.optim.AdamW(parameter_groups(recognizer, 0.01), lr=lr)
+    optimizer = torch.optim.AdamW(parameter_groups(recognizer, 0.01, lr), lr=lr)
     stepper = Stepper(
         recognizer, augment, loss, optimizer,
         max_grad_norm=settings.max_grad_norm, precision=settings.precision, seed=3,

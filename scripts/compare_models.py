@@ -34,6 +34,8 @@ N_FEATURES = {  # that a config is meant for, where these are not 80
     "lstm": 70,
     "quartznet10x5": 64,
     "quartznet5x5": 64,
+    "rawnet": 160,
+    "recurrent_frames": 3864,
     "wav2letter": 40,
 }
 FRAMES_A_SECOND = 100

@@ -2,16 +2,12 @@
 
 import argparse
 import csv
+import functools
 import json
-import multiprocessing
-import os
 import shutil
-import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +17,7 @@ from tqdm import tqdm
 
 from scripts.generated_clips import SAMPLE_RATE, make_clip
 from scripts.generated_speakers import TEST_ONLY_ACCENT, Speaker, cast_speakers
+from scripts.speaking.processes import in_fresh_processes
 from src.text.dictionaries import SPEECH_COMMANDS
 from src.utils.arguments import whole_number
 from src.utils.errors import UserError
@@ -152,38 +149,14 @@ def _speak_all(
     speakers: list[Speaker], folder: Path, clips_per_word: int, n_processes: int
 ) -> None:
     """Share the speakers out to processes, a new one for each share."""
-    spawn = multiprocessing.get_context("spawn")
-
-    def in_new_process(share: list[Speaker]) -> int:
-        with ProcessPoolExecutor(1, spawn, _follow_the_parent) as process:
-            process.submit(speak_share, share, folder, clips_per_word).result()
-        return len(share) * len(list(_says(clips_per_word)))
-
     starts = range(0, len(speakers), SPEAKERS_A_PROCESS)
     shares = [speakers[start : start + SPEAKERS_A_PROCESS] for start in starts]
-    n_clips = len(speakers) * len(list(_says(clips_per_word)))
-    with (
-        ThreadPoolExecutor(n_processes, initializer=_leave_ctrl_c_to_the_parent) as pool,
-        tqdm(total=n_clips, desc="speaking", unit="clip", disable=None) as bar,
-    ):
-        for n_spoken in pool.map(in_new_process, shares):
+    n_clips = [len(share) * len(list(_says(clips_per_word))) for share in shares]
+    speak = functools.partial(speak_share, folder=folder, clips_per_word=clips_per_word)
+    with tqdm(total=sum(n_clips), desc="speaking", unit="clip", disable=None) as bar:
+        spoken = in_fresh_processes(speak, shares, n_processes, start="spawn")
+        for n_spoken, _ in zip(n_clips, spoken, strict=True):
             bar.update(n_spoken)
-
-
-def _leave_ctrl_c_to_the_parent() -> None:
-    # In a thread of the parent: the processes that it starts inherit this from their first
-    # moment, when Python would still answer Ctrl-C with a traceback.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-
-
-def _follow_the_parent() -> None:
-    """In a speaking process: never outlive the parent."""
-
-    def follow() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _write_lists(speakers: list[Speaker], folder: Path, clips_per_word: int) -> None:

@@ -1,0 +1,1 @@
+"""What scripts.speak_text is made of: sentences, speakers, synthesisers, a corpus."""

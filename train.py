@@ -1,14 +1,18 @@
 """Train a CTC recogniser: python train.py -cn=convnet (--help lists what can be chosen)."""
 
 import logging
+import math
+import sys
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.cli import hydra_entry
+from src.cli import Ended, explain, hydra_entry
 from src.resolvers import log_file, run_folder
+from src.sweeps import finished, has_begun, note, trial_name, value_of
 
 logger = logging.getLogger("train")
 
@@ -16,10 +20,11 @@ logger = logging.getLogger("train")
 # In a module of their own: a launcher that hands jobs to other machines must find them there.
 OmegaConf.register_new_resolver("run_folder", run_folder)
 OmegaConf.register_new_resolver("log_file", log_file)
+OmegaConf.register_new_resolver("trial_name", trial_name)
 
 
 @hydra_entry("quickstart")
-def main(config: DictConfig) -> int:
+def main(config: DictConfig) -> int | Ended:
     """Compose the config, build the parts, train; the exit status tells how it ended."""
     # Imported late: --help and a misspelt key need not wait for PyTorch.
     from src.build import KEYS, check_top, plain
@@ -30,12 +35,46 @@ def main(config: DictConfig) -> int:
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     resolved = plain(config)
     check_top(resolved, KEYS, "convnet")
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        text = OmegaConf.to_yaml(config, resolve=True)
+        ended = trial(resolved, text, run_dir, list(HydraConfig.get().overrides.task))
+        if ended.status >= 128:  # a signal is meant for the sweep
+            sys.exit(ended.status)
+        return ended
     if not parallel.is_first():
         logging.getLogger().setLevel(logging.ERROR)  # the first one speaks for all
         return train(resolved, run_dir)
     with only_run_in(run_dir, resumed=bool(resolved["resume"])):
         record(run_dir, OmegaConf.to_yaml(config, resolve=True))
         return train(resolved, run_dir)
+
+
+def trial(config: dict[str, Any], config_yaml: str, run_dir: Path, overrides: list[str]) -> Ended:
+    """One run of a sweep: done already, continued or new. Where it fails, the sweep goes on.
+
+    Raises:
+        UserError: its folder holds a trial of another config, or another process works there.
+    """
+    from src.utils.folders import only_run_in
+    from src.utils.provenance import record
+
+    if summary := finished(run_dir):
+        logger.info("%s: has finished already", run_dir)
+        return Ended(0, value_of(summary))
+    begun = has_begun(run_dir, config_yaml)
+    if begun and not config["resume"]:
+        config = config | {"resume": str(run_dir)}
+    with only_run_in(run_dir, resumed=begun):
+        note(run_dir, overrides)
+        try:
+            record(run_dir, config_yaml)
+            status = train(config, run_dir)
+        except Exception as error:
+            line = explain(error)
+            logger.error("%s failed: %s", run_dir, line or error, exc_info=line is None)
+            note(run_dir, overrides, line or f"{type(error).__name__}: {error}")
+            return Ended(1, math.nan)
+    return Ended(status, value_of(finished(run_dir) or {}))
 
 
 def train(config: dict[str, Any], run_dir: Path) -> int:

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from src.utils.errors import UserError, nearest
 from src.utils.interrupts import ctrl_c_ends
@@ -17,8 +18,15 @@ KEPT = "what is written stays, and is whole"
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
+class Ended(NamedTuple):
+    """How a run ended."""
+
+    status: int  # of the process
+    value: float  # what a sweep wants low; NaN where the run failed
+
+
 def hydra_entry(config_name: str) -> Callable:
-    """`hydra.main` over configs/ whose function returns an exit status.
+    """`hydra.main` over configs/ whose function returns an exit status, or `Ended`.
 
     A UserError or a mistake on the command line ends in one line on stderr and status 1; a
     bug of ours keeps its traceback. HYDRA_FULL_ERROR=1 shows every traceback.
@@ -37,7 +45,9 @@ def hydra_entry(config_name: str) -> Callable:
             begun.append(function)
             # Told here, before Hydra adds a line of its own.
             with _told_in_one_line(wants_traceback):
-                statuses.append(function(config) or 0)
+                ended = function(config) or 0
+                statuses.append(ended.status if isinstance(ended, Ended) else ended)
+                return ended.value if isinstance(ended, Ended) else None  # for a sweeper
 
         entry = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)
         run = entry(collect)

@@ -11,7 +11,7 @@ FLOORS = [
     {"batch", "audio", "text", "metrics", "language_models"},
     {"transforms", "models", "loss", "decoders", "alignment", "recognizer", "predictions"},
     {"datasets", "logger", "decoding"},
-    {"pipeline", "trainer"},
+    {"pipeline", "trainer", "export", "sweeps"},
     set(),  # serve
     {"build", "cli", "resolvers"},
 ]

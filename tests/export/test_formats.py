@@ -1,0 +1,99 @@
+"""Every model of configs/model in every format says what it says in PyTorch."""
+
+import os
+
+import pytest
+import torch
+
+from src.export import FORMATS, compare, load, to_bytes
+from src.models import Recurrent
+from src.recognizer import Recognizer
+from src.transforms import (
+    MFCC,
+    FrontEnd,
+    LogMel,
+    NoNormalisation,
+    RawFrames,
+    Spectrogram,
+    UtteranceNormalisation,
+    WhisperLogMel,
+    WhisperScaling,
+)
+from tests.models.zoo import CONFIGS, N_FEATURES, every_config, narrow
+
+SHALLOW = {"n_rnn_layers": 2, "n_cnn_layers": 1, "n_stages": 2, "n_blocks": 1}
+NEEDS = {"onnx": ("onnx", "onnxruntime")}
+RATE = 16_000
+
+
+def front_end(config):
+    if config.stem.startswith("whisper"):
+        return FrontEnd(features=WhisperLogMel(n_mels=N_FEATURES), normalise=WhisperScaling())
+    return FrontEnd(
+        features=LogMel(n_mels=N_FEATURES), normalise=UtteranceNormalisation(), pre_emphasis=0.97
+    )
+
+
+def recognizer_of(config):
+    return Recognizer(front_end(config), narrow(config, **SHALLOW)).eval()
+
+
+def clips(*seconds: float):
+    generator = torch.Generator().manual_seed(3)
+    return [(0.1 * torch.randn(int(s * RATE), generator=generator)).numpy() for s in seconds]
+
+
+def exported(recognizer, form: str, path):
+    for package in NEEDS.get(form, ()):
+        pytest.importorskip(package, reason="pip install -r requirements-extra.txt")
+    path.write_bytes(to_bytes(recognizer, form, {"sample_rate": RATE, "symbols": ["_", "é"]}))
+    return load(path, form)
+
+
+FORMS = [form for form in FORMATS if form != "int8"]
+# torch.export takes half a minute a model; these three have all layers that are special in it.
+EXPORTED = {"convnet_small", "causal", "conformer_s"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@every_config
+def test_every_model_is_the_same_in_every_format_at_every_size(config, form, tmp_path):
+    if form == "torch_export" and config.stem not in EXPORTED and "EVERY_EXPORT" not in os.environ:
+        pytest.skip("takes long and has the layers of others; EVERY_EXPORT=1 tests it too")
+    recognizer = recognizer_of(config)
+    run, facts = exported(recognizer, form, tmp_path / "file")
+    assert facts == {"sample_rate": RATE, "symbols": ["_", "é"]}
+    with torch.no_grad():
+        found = compare(run, recognizer, clips(0.15, 0.4, 0.011), RATE)
+    assert found.worst < 1e-4 and found.errors == 0 and found.tokens > 5
+    assert (found.n_batches, found.most) == (6, 4)
+
+
+FRONT_ENDS = {
+    "spectrogram": {"features": Spectrogram(), "normalise": UtteranceNormalisation()},
+    "mfcc": {"features": MFCC(), "normalise": UtteranceNormalisation(per_bin=False), "deltas": 2},
+    "raw": {"features": RawFrames(), "normalise": NoNormalisation(), "pre_emphasis": 0.9},
+}
+
+
+@pytest.mark.parametrize("form", ["torchscript", "onnx"])
+@pytest.mark.parametrize("name", FRONT_ENDS)
+def test_every_front_end_is_the_same_in_every_format(name, form, tmp_path):
+    ears = FrontEnd(**FRONT_ENDS[name])
+    torch.manual_seed(0)
+    model = Recurrent(ears.n_features, 7, n_rnn_layers=1, width=8).eval()
+    recognizer = Recognizer(ears, model).eval()
+    run, _ = exported(recognizer, form, tmp_path / "file")
+    with torch.no_grad():
+        found = compare(run, recognizer, clips(0.2, 0.5, 0.011), RATE)
+    assert found.worst < 1e-3
+
+
+def test_int8_differs_a_little_and_only_a_little(tmp_path):
+    [config] = [path for path in CONFIGS if path.stem == "deepspeech2"]
+    recognizer = recognizer_of(config)
+    run, facts = exported(recognizer, "int8", tmp_path / "file")
+    assert facts["symbols"] == ["_", "é"]
+    with torch.no_grad():
+        found = compare(run, recognizer, clips(0.31, 0.9, 0.6), RATE)
+    assert 1e-5 < found.worst < 0.5

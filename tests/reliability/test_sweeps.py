@@ -1,0 +1,92 @@
+"""Sweeps of train.py --multirun: killed, continued, with trials that fail."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from src.sweeps import has_begun, read_sweep, trial_name
+from src.utils.errors import UserError
+from tests.reliability.tiny_run import differences, outcome
+
+SHORT = ("trainer.n_epochs=1", "trainer.patience=null")
+
+
+def folder_of(sweep: Path, override: str) -> Path:
+    [folder] = sweep.glob(f"*{override}*")
+    return folder
+
+
+def wait_for(sweep: Path, pattern: str) -> None:
+    while not list(sweep.glob(pattern)):
+        time.sleep(0.01)
+
+
+def test_a_killed_sweep_skips_what_is_done_and_resumes_what_is_not(runs, tmp_path):
+    sweep, words = tmp_path / "sweep", ("--multirun", *SHORT, "seed=1,2")
+    process = runs.start(sweep, *words)
+    wait_for(sweep, "*seed-2*/checkpoints/last.pt")
+    os.kill(process, signal.SIGKILL)
+    assert runs.wait(process)[0] == -signal.SIGKILL
+    one, two = folder_of(sweep, "seed-1"), folder_of(sweep, "seed-2")
+    assert {t.folder: t.status for t in read_sweep(sweep)} == {one: "finished", two: "unfinished"}
+    done_at = (one / "summary.json").stat().st_mtime_ns
+
+    status, said = runs.run(sweep, *words)
+    assert status == 0, said
+    assert f"{one}: has finished already" in said and "Resumed from" in said
+    assert (one / "summary.json").stat().st_mtime_ns == done_at
+    assert (two / "earlier" / "1").is_dir() and not (one / "earlier").exists()
+    assert [trial.status for trial in read_sweep(sweep)] == ["finished"] * 2
+    assert "steps  minutes  status" in said and (sweep / "sweep.png").is_file()
+
+    status, said = runs.run(tmp_path / "alone", *SHORT, "seed=2")
+    assert status == 0, said
+    assert differences(outcome(two), outcome(tmp_path / "alone")) == []
+
+
+def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(runs, tmp_path):
+    status, said = runs.run(tmp_path, "--multirun", *SHORT, "model.width=0,16")
+    assert status == 1
+    good, bad = read_sweep(tmp_path)
+    assert (good.status, good.overrides["model.width"], good.step) == ("finished", "16", 6)
+    assert (bad.status, bad.best) == ("failed", None)
+    assert bad.error == "model.width=0: expected a whole number from 1 to 8192."
+    assert "0 " in said and f"failed: {bad.error}" in said
+    summary = json.loads((good.folder / "summary.json").read_text())
+    assert good.best == summary["best"] and good.metric == "loss"
+
+
+def test_ctrl_c_ends_the_sweep_and_not_only_the_trial(runs, tmp_path):
+    process = runs.start(tmp_path, "--multirun", "seed=1,2")
+    wait_for(tmp_path, "*/checkpoints/last.pt")
+    os.kill(process, signal.SIGINT)
+    status, said = runs.wait(process)
+    assert status == 130, said
+    [trial] = read_sweep(tmp_path)
+    assert trial.status == "unfinished" and trial.overrides["seed"] == "1" and trial.step > 0
+
+
+def test_a_trial_of_an_edited_config_is_refused(tmp_path):
+    (tmp_path / "config.yaml").write_text("model: {width: 3}\nrun_dir: a\n")
+    assert has_begun(tmp_path, "model: {width: 3}\nrun_dir: b\n")
+    with pytest.raises(UserError, match=r"holds a trial with model.width=3, now model.width=4"):
+        has_begun(tmp_path, "model: {width: 4}\nrun_dir: a\n")
+    assert not has_begun(tmp_path / "new", "model: {width: 4}\n")
+
+
+def test_a_trials_name_is_that_of_its_overrides_in_any_order():
+    words = ["model=lstm", "dataset.path=/a/very/long/" + "x" * 60, "optimizer.lr=1e-3"]
+    name = trial_name([*words, "run_dir=saved/a"])
+    assert name.startswith("model-lstm_optimizer.lr-1e-3_") and len(name) < 80
+    assert trial_name([*words[::-1], "run_dir=b", "resume=c"])[-8:] == name[-8:]
+    assert trial_name([*words[:-1], "optimizer.lr=1e-4"]) != name
+    assert "=" not in trial_name(["+a.b=[1,2]"]) and "/" not in trial_name(["a=b/c"])
+
+
+def test_a_folder_without_trials_tells_the_command_that_makes_them(tmp_path):
+    with pytest.raises(UserError, match=r"no trial in there\. Name the run_dir of a sweep"):
+        read_sweep(tmp_path)

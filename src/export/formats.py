@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.export import Dim
 
 from src.batch import Emissions
-from src.export.graph import Graph
+from src.export.graph import Graph, Reshaping
 from src.export.quantised import quantise
 from src.export.recurrences import AsSingleNodes, as_pytorchs_own
 from src.recognizer import Recognizer
@@ -50,7 +50,7 @@ def to_bytes(recognizer: Recognizer, form: str, facts: Mapping[str, Any]) -> byt
     Raises:
         UserError: a package that the format needs is not installed.
     """
-    with warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings():
         # Of deprecation, and of sizes taken for constants: the check on other sizes would tell.
         warnings.simplefilter("ignore")
         return FORMATS[form][0](recognizer, dict(facts))
@@ -123,7 +123,7 @@ def _to_onnx(recognizer: Recognizer, facts: dict[str, Any]) -> bytes:
     names["output_names"] = ["log_probs", "output_lengths"]
     axes = {"waveforms": {**batch, 1: "N"}, "log_probs": {**batch, 1: "T_out"}}
     axes |= {"lengths": batch, "output_lengths": batch}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Reshaping():
         path = Path(folder, "graph.onnx")
         # Not the newer exporter: it knows no recurrent layer of open length.
         torch.onnx.export(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from src.models.causal import CausalConv
 from src.models.rawnet import LearnedFilters
@@ -42,7 +43,6 @@ class Graph(nn.Module):
             replace(self.recognizer, PowerSpectrum, MatrixSpectrum)
             replace(self.recognizer, Framing, MatrixFraming)
 
-    @torch.no_grad()
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Waveforms (B, N) float32 and lengths (B,) in samples to (B, T_out, V) and (B,)."""
         log_probs, lengths = self.recognizer(functional.pad(waveforms, (0, self.silence)), lengths)
@@ -55,6 +55,18 @@ def replace(module: nn.Module, kind: type[nn.Module], by: Callable[..., nn.Modul
         for name, child in list(parent.named_children()):
             if type(child) is kind:
                 setattr(parent, name, by(child))
+
+
+class Reshaping(TorchFunctionMode):
+    """Within it `unflatten` is a reshape, since in ONNX it would fix the other axes."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        """The call itself, or the reshape that does the same."""
+        if function is not torch.Tensor.unflatten:
+            return function(*args, **(kwargs or {}))
+        x, axis, sizes = args
+        axis %= x.ndim
+        return x.reshape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])
 
 
 class HeardAtOnce(nn.Module):

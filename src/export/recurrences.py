@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 from torch.overrides import TorchFunctionMode
 
 SETTINGS = (
@@ -36,12 +37,16 @@ class AsSingleNodes(TorchFunctionMode):
 def as_pytorchs_own(program: ExportedProgram) -> ExportedProgram:
     """The same program with PyTorch's operators where the stand-ins were; changed in place."""
     own = {
-        getattr(torch.ops.speech_export, n).default: getattr(torch.ops.aten, n).input
-        for n in SCHEMAS
+        getattr(torch.ops.speech_export, name).default: getattr(torch.ops.aten, name).input
+        for name in SCHEMAS
+        if hasattr(torch.ops.speech_export, name)
     }
-    for node in program.graph.nodes:
-        node.target = own.get(node.target, node.target)
-    program.graph_module.recompile()
+    # What runs under another autocast or gradient mode is a graph within the graph.
+    for module in program.graph_module.modules():
+        if isinstance(module, GraphModule):
+            for node in module.graph.nodes:
+                node.target = own.get(node.target, node.target)
+            module.recompile()
     return program
 
 

@@ -102,6 +102,7 @@ class WordFusion:
         self._own_end[:, ROOT] = False
         words = torch.cat([words, torch.tensor([-1 if unknown is None else model.find(UNK)])])
         self.words = words[self.ends].masked_fill_(~self._own_end, -1)  # (H, n nodes + 1)
+        self._may_end = (self.words >= 0).any(0)  # (n nodes + 1,)
         self._tree = tree
         self._alone, _ = model.score(torch.zeros_like(words), words)
         own = torch.zeros(len(words) - 1) if boosts is None else boosts
@@ -205,7 +206,7 @@ class WordFusion:
 
     def _end_some_words(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
         """The same, where most nodes end none: only the others are looked up."""
-        ends = (self.words[0].take(nodes) >= 0).flatten().nonzero().squeeze(1)
+        ends = self._may_end.take(nodes).flatten().nonzero().squeeze(1)
         scores, after = self._end_word(nodes.take(ends), contexts.take(ends))
         all_scores = torch.full(nodes.shape, FORBIDDEN)
         all_scores.view(-1).index_copy_(0, ends, scores)

@@ -56,6 +56,7 @@ def best_alignment(log_probs: Tensor, tokens: tuple[int, ...]) -> Tensor:
     """
     if not tokens:  # forced_align knows no empty target; only blanks spell it
         return torch.full((len(log_probs),), BLANK)
+    log_probs = log_probs.contiguous()  # forced_align refuses what a model has transposed
     path, _ = forced_align(log_probs[None], torch.tensor([tokens]), blank=BLANK)
     return path[0].long()
 

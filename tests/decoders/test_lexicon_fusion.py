@@ -94,6 +94,19 @@ def test_a_homophone_is_chosen_by_what_comes_before_it(files):
     assert best.text == "AY | AY N" and best.words == (likelier, "in")
 
 
+def test_a_homophone_that_the_model_does_not_know_hides_none_that_it_does(tmp_path):
+    unigrams = "-99\t<s>\n-0.5\t</s>\n-0.3\teye\n-0.9\tin\n"  # no <unk>
+    arpa = f"\\data\\\nngram 1=4\n\n\\1-grams:\n{unigrams}\n\\end\\\n"
+    (tmp_path / "words.arpa").write_text(arpa, encoding="utf-8")
+    spoken = torch.full((1, 5, 4), -12.0)
+    spoken[0, range(5), [2, 1, 2, 3, 0]] = 0.0  # AY | AY N
+    for lines in ("eye AY\nI AY\nin AY N\n", "I AY\neye AY\nin AY N\n"):
+        (tmp_path / "lexicon").write_text(lines, encoding="utf-8")
+        decoder = FusedBeam(VOCABULARY, tmp_path / "words.arpa", lexicon=tmp_path / "lexicon")
+        [[best, *_]] = decoder(Emissions(spoken.log_softmax(-1), torch.tensor([5])))
+        assert best.words == ("eye", "in")
+
+
 def test_mbr_keeps_the_words_of_what_it_chooses(files):
     arpa, lexicon = files
     emissions = random_emissions(5, [6, 4], n_tokens=4, sharpness=1.0)

@@ -15,6 +15,14 @@ def test_best_alignment_is_the_best_of_all_paths():
         assert tuple(best_alignment(log_probs, tokens).tolist()) == expected
 
 
+def test_log_probs_may_lie_in_memory_in_any_order():
+    log_probs = random_emissions(1, [6], n_tokens=4).log_probs[0]
+    turned = log_probs.T.contiguous().T
+    assert not turned.is_contiguous()
+    expected = best_alignment(log_probs, (1, 3))
+    assert best_alignment(turned, (1, 3)).tolist() == expected.tolist()
+
+
 def test_best_alignment_survives_impossible_tokens():
     log_probs = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).log()
     assert best_alignment(log_probs, (1, 2)).tolist() == [1, 0, 2]

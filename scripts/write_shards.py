@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-
-from src.build import KEYS, build, check_keys, check_top, plain
+from scripts.compute_stats import read_config
+from src.build import build, check_keys
 from src.build.targets import subnode
 from src.build.training import BUILT, READING
-from src.cli import CONFIGS, explain
+from src.cli import explain
 from src.datasets import make_loader
 from src.datasets.shard_writer import write_shards
 from src.utils.errors import UserError
@@ -78,9 +77,7 @@ def open_part(name: str, overrides: list[str], part: str) -> tuple[Any, int, dic
     Raises:
         UserError: the config can't be composed, or the part has nothing that can be packed.
     """
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = plain(compose(name, overrides))
-    check_top(config, KEYS, "convnet")
+    config = read_config(name, overrides)
     loader = subnode(config, "loader", READING)
     reading = {key: loader[key] for key in READING}
     check_keys(make_loader, reading, BUILT, "loader")

@@ -133,6 +133,13 @@ class Loader:
         self._surviving(self._start)
         return self._batches()
 
+    def close(self) -> None:
+        """End the workers; a pass that is begun anew starts others."""
+        iterator = self._with_workers()
+        if iterator is not None:
+            iterator._shutdown_workers()
+            self.reader._iterator, self._reading = None, None
+
     def _batches(self) -> Iterator[Batch]:
         while True:
             read = self._surviving(self._next)
@@ -234,5 +241,5 @@ def _close(reference: weakref.ref) -> None:
     which it leaves to the trainer, and wait for it forever.
     """
     loader = reference()
-    if loader is not None and (iterator := loader._with_workers()) is not None:
-        iterator._shutdown_workers()
+    if loader is not None:
+        loader.close()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from scripts import measure_reading
 from src.datasets import AudioFiles
 from src.datasets.shard_writer import write_shards
 from src.trainer import load_checkpoint
@@ -73,3 +74,15 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(packed,
     ours, theirs = weights(whole), weights(cut)
     assert ours.keys() == theirs.keys()
     assert all(ours[name].equal(theirs[name]) for name in ours)
+
+
+def test_reading_can_be_measured(packed, capsys):
+    overrides = ["dataset=shards", f"dataset.root={packed}", "dataset.train.shuffle_buffer=5"]
+    for n_workers in (0, 1):
+        measure_reading.main([*overrides, f"loader.n_workers={n_workers}"])
+        told = capsys.readouterr().out
+        seconds = sum(RATE + 400 * i for i in range(24)) / RATE
+        assert told.startswith(f"24 utterances, {seconds:.0f} s of speech: ")
+        assert float(told.split("CPU ")[1].split()[0]) > 0
+    with pytest.raises(SystemExit, match=r"measure_reading: nowhere/train: has no index"):
+        measure_reading.main(["dataset=shards", "dataset.root=nowhere"])

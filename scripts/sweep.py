@@ -32,7 +32,7 @@ Hydra writes it:
       'optimizer.lr=tag(log,interval(1e-4,1e-2))' 'model.n_rnn_layers=range(1,4)'
 
 a,b,c             one of these
-interval(0.0,1.0) any number between; interval(1,5) a whole one
+interval(0,1)     any number between; int(interval(1,5)) a whole one
 tag(log,…)        of the logarithm: as many between 0.001 and 0.01 as between 0.01 and 0.1
 range(1,4)        1, 2 or 3
 

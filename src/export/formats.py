@@ -85,7 +85,7 @@ def _saved(traced: torch.jit.ScriptModule, facts: dict[str, Any]) -> bytes:
 def _from_torchscript(path: Path) -> tuple[Run, dict[str, Any]]:
     extra = {EXTRA: ""}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")  # of deprecation
         model = torch.jit.load(path, "cpu", _extra_files=extra)
     return _running(model), json.loads(extra[EXTRA])
 

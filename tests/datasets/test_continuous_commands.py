@@ -1,16 +1,20 @@
 """Runs of words: what was joined is there, in its place, and again in any reader."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 
+from scripts.prepare_speech_commands import main
 from src.batch import to_float
 from src.datasets import ContinuousCommands, SpeechCommands, make_batches, make_loader
 from src.datasets.continuous_commands import faded
 from src.text import Phonemes
 from src.utils.errors import UserError
 from tests.cli.in_process import TINY, call
-from tests.datasets.commands import pack_corpus
+from tests.datasets.commands import LISTS, pack_corpus
 
 RATE = 16_000
 CLEAN = {"min_snr_db": None, "max_snr_db": None, "min_gain_db": 0.0, "max_gain_db": 0.0}
@@ -134,6 +138,40 @@ def test_an_epoch_can_be_entered_at_any_batch_by_any_number_of_workers(packed, n
         for batch, expected in zip(read(2, start, n_workers), whole[start:], strict=True):
             assert batch.ids == expected.ids and batch.transcripts == expected.transcripts
             assert batch.waveforms.equal(expected.waveforms)
+
+
+def test_runs_of_real_words_in_real_noise_keep_to_the_official_split(shared_data, tmp_path):
+    corpus, few = shared_data / "speech_commands", tmp_path / "few"
+    listed = {}
+    for split, name in LISTS.items():
+        lines = (corpus / name).read_text().splitlines()
+        kept = [line for line in lines if line.startswith(("yes/", "no/", "up/"))][::40]
+        listed[split] = {line.partition("_nohash_")[0].split("/")[1] for line in kept}
+        few.mkdir(exist_ok=True)
+        (few / name).write_text("".join(f"{line}\n" for line in kept))
+        for line in kept:
+            copy_clip(corpus, few, line)
+    main(["--source", str(few), "--out", str(tmp_path / "few.h5")])
+    noise = str(corpus / "_background_noise_")
+    for split, speakers in listed.items():
+        runs = ContinuousCommands(
+            tmp_path / "few.h5", split, Phonemes("csr"), noise_dir=noise, n_utterances=4
+        )
+        assert set(runs._clips.speakers) <= speakers
+        for row in range(4):
+            utterance = runs[row]
+            assert set(utterance.transcript.split()) <= {"yes", "no", "up"}
+            assert utterance.target == runs._text.target(utterance.transcript)
+            loud = np.abs(utterance.waveform[:400].astype(int)).max()
+            assert 0 < loud < np.abs(utterance.waveform.astype(int)).max()  # noise before a word
+
+
+def copy_clip(corpus: Path, few: Path, line: str) -> None:
+    """A clip of the lists, of whatever extension; some are not in a smaller corpus."""
+    word, _, name = line.partition("/")
+    for path in (corpus / word).glob(f"{Path(name).stem}.*"):
+        (few / word).mkdir(exist_ok=True)
+        shutil.copy(path, few / word)
 
 
 @pytest.mark.parametrize(

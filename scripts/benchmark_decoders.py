@@ -158,7 +158,7 @@ def listen(overrides: Sequence[str], path: Path) -> None:
         UserError: no checkpoint given, the test part, or nobody knows what was said.
     """
     _, job = held_out(["decoder=greedy", *overrides])
-    heard, texts = hear(job)
+    heard, texts = hear(job, words=False)
     rows = [
         one[:n].numpy()
         for batch in heard

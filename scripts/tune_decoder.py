@@ -3,7 +3,8 @@
 import argparse
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from src.build import build_inference, plain, save_tuned
 from src.build.inference import Inference
 from src.cli import CONFIGS, explain
 from src.decoders import FusedBeam
+from src.decoding import Heard, side_by_side
 from src.logger import save_png
 from src.logger.pictures import new_figure
 from src.metrics import corpus_rate, phoneme_errors, word_errors
@@ -32,8 +34,9 @@ the checkpoint, where inference.py finds them whenever it reads with that langua
   python inference.py checkpoint=saved/deepspeech2/RUN decoder=beam_lm \\
       decoder.language_model=words.lm dataset.root=LibriSpeech
 
-Weights are tuned on part=validation; the test part is refused. Any key of configs/inference.yaml
-may be given. A picture of the surface is drawn beside the stored weights."""
+What counts is WER, or PER where a model writes phonemes; with decoder.lexicon the word error of
+what it reads. Weights are tuned on part=validation; the test part is refused. Any key of
+configs/inference.yaml may be given. A picture of the surface is drawn beside the stored weights."""
 LM_WEIGHTS = (0.2, 0.6, 1.0, 1.5, 2.2)
 BONUSES = (-1.0, 0.5, 2.0, 3.5)
 FINE = (0.2, 0.75)  # half-widths of the second grid, of weight and bonus
@@ -44,7 +47,7 @@ class Point(NamedTuple):
 
     lm_weight: float
     bonus: float
-    rate: float  # word or phoneme error, over the whole part
+    rate: float  # of `tune`'s unit, over the whole part
 
 
 @ctrl_c_ends("tune_decoder", "nothing is stored; run it again to start over")
@@ -87,8 +90,9 @@ def tune(options: argparse.Namespace) -> tuple[list[Point], str]:
     decoder = job.transcriber.decoders.get("beam")
     if not isinstance(decoder, FusedBeam):
         raise UserError("decoder: only decoder=beam_lm has weights to tune.")
-    heard, targets = hear(job)
-    unit = "PER" if job.transcriber.text.unit == "phoneme" else "WER"
+    heard, targets = hear(job, words=bool(decoder.words))
+    phonemes = "word error" if decoder.words else "PER"
+    unit = phonemes if job.transcriber.text.unit == "phoneme" else "WER"
     points = search(decoder, heard, targets, unit, options.rounds)
     best, model = best_of(points), resolved["decoder"]["language_model"]
     found = {**best._asdict(), "metric": unit, "part": resolved["part"], "n": len(targets)}
@@ -113,21 +117,32 @@ def held_out(overrides: Sequence[str]) -> tuple[dict[str, Any], Inference]:
     return resolved, build_inference(resolved, choices["dataset"])
 
 
-def hear(job: Inference) -> tuple[list[Emissions], list[str]]:
-    """What the model says of every batch, once, and what was really said.
+def hear(job: Inference, words: bool) -> tuple[list[Emissions], list[str]]:
+    """What the model says of every utterance, once, and what was really said.
+
+    Args:
+        words: what was said is wanted in words, as a lexicon reads them, not in the model's units.
 
     Raises:
         UserError: nobody knows what was said.
     """
     heard, targets = [], []
-    for batch in tqdm(job.loader, desc="hearing", unit="batch", disable=None):
-        if batch.ids:
-            log_probs, lengths = job.transcriber.emissions(batch)
-            heard.append(Emissions(log_probs.float().cpu(), lengths.cpu()))
-            targets += batch.targets
+    for emissions, batch in side_by_side(_hear_each(job), job.decode_batch):
+        heard.append(emissions)
+        targets += (
+            map(job.transcriber.text.normalise, batch.transcripts) if words else batch.targets
+        )
     if not any(targets):
         raise UserError("Nobody knows what was said in these recordings: nothing can be tuned.")
     return heard, targets
+
+
+def _hear_each(job: Inference) -> Iterator[Heard]:
+    for batch in tqdm(job.loader, desc="hearing", unit="batch", disable=None):
+        if batch.ids:
+            log_probs, lengths = job.transcriber.emissions(batch)
+            silent = replace(batch, waveforms=batch.waveforms[:, :0])
+            yield Emissions(log_probs.float().cpu(), lengths.cpu()), silent
 
 
 def search(
@@ -162,7 +177,8 @@ def rate(
 ) -> float:
     """Errors of the whole part over its length, with these weights."""
     decoder.fusion.reweigh(lm_weight, bonus)
-    texts = [n_best[0].text for emissions in heard for n_best in decoder(emissions)]
+    best = (n_best[0] for emissions in heard for n_best in decoder(emissions))
+    texts = [h.text if h.words is None else " ".join(h.words) for h in best]
     errors = phoneme_errors if unit == "PER" else word_errors
     pairs = zip(targets, texts, strict=True)
     return corpus_rate(errors(target, text) for target, text in pairs if target)

@@ -10,6 +10,7 @@ from src.decoders.minimum_risk import check_scale, least_risk_first
 from src.decoders.paths import with_times
 from src.decoders.worthwhile import read_frames
 from src.text import Vocabulary
+from src.text.bpe import WORD_START
 from src.utils.errors import UserError
 
 
@@ -33,7 +34,7 @@ class PrefixBeam:
         n_tokens: at most so many tokens begin in a frame, the likeliest; None = all.
         mbr_scale: of the scores, where the first of the n-best is to be the one with the fewest
             errors to be expected (see `least_risk_first`), counted in words where the vocabulary
-            has a space, else in tokens; None = the one with the best score.
+            has a space or pieces of words, else in tokens; None = the one with the best score.
 
     With no threshold and n_tokens=None, nothing but the beam's width is approximate.
     """
@@ -99,7 +100,7 @@ class PrefixBeam:
         rows = zip(order, spell(found, places), scores.tolist(), strict=True)
         n_bests = {i: self._hypotheses(*texts) for i, *texts in rows}
         if self.mbr_scale is not None:
-            words = " " in self.vocabulary.symbols
+            words = bool({" ", WORD_START} & {*self.vocabulary.symbols})
             n_bests = {i: least_risk_first(n, self.mbr_scale, words) for i, n in n_bests.items()}
         n_bests = [n_bests[i] for i in range(len(order))]
         firsts = [self.with_words(n_best[0]) for n_best in n_bests]
@@ -153,7 +154,7 @@ def _check_whole(key: str, value: object, why: str, good: int) -> None:
 
 
 def _check_log(key: str, value: float | None, example: str) -> None:
-    if value is not None and not value < 0:
+    if value is not None and not (isinstance(value, int | float) and value < 0):
         raise UserError(
             f"decoder.{key} is {value}; it is the log of a probability, so below 0 ({example}), "
             "or null for no limit."

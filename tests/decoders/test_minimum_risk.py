@@ -12,6 +12,7 @@ from src.decoders import FusedBeam, PrefixBeam
 from src.decoders.minimum_risk import least_risk_first
 from src.language_models import estimate, write_arpa
 from src.text import Vocabulary
+from src.text.bpe import Pieces
 from src.utils.errors import UserError
 from tests.decoders.brute_force import random_emissions, sequence_scores
 
@@ -113,6 +114,19 @@ def test_a_wide_beam_reads_with_the_least_risk_over_all_paths(seed, n_frames, sc
     assert [(h.tokens, h.score) for h in n_best[1:]] == others
     assert len(n_best[0].frames) == len(n_best[0].tokens)  # the chosen one has its times
     assert [h.text for h in nothing] == [""]
+
+
+def test_pieces_are_compared_as_the_words_that_they_spell():
+    vocabulary = Pieces(("_", "▁", "▁ab", "a", "b"))
+    n_differ = 0  # how often pieces, taken for the units, would choose otherwise
+    for seed in range(30):
+        emissions = random_emissions(seed, [5], n_tokens=5, sharpness=1.0)
+        [plain] = PrefixBeam(vocabulary, **WIDE)(emissions)
+        [[chosen, *_]] = PrefixBeam(vocabulary, mbr_scale=1.0, **WIDE)(emissions)
+        by_words, by_pieces = (least_risk_first(plain, 1.0, words)[0] for words in (True, False))
+        assert chosen.tokens == by_words.tokens
+        n_differ += by_words.text != by_pieces.text
+    assert n_differ
 
 
 @pytest.mark.parametrize("scale", [0, -1.0, float("nan"), float("inf"), "much"])

@@ -168,7 +168,7 @@ def test_more_hypotheses_than_the_beam_holds_are_refused(n_best):
         PrefixBeam(TINY, beam_width=8, n_best=n_best)
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.001, float("nan")])
+@pytest.mark.parametrize("threshold", [0.0, 0.001, float("nan"), "-3"])
 def test_a_threshold_that_is_no_log_probability_is_refused(threshold):
     with pytest.raises(UserError, match=r"token_threshold is .* below 0"):
         PrefixBeam(TINY, token_threshold=threshold)

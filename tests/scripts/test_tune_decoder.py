@@ -11,9 +11,10 @@ from src.batch import Emissions
 from src.build.tuned import save_tuned, with_tuned
 from src.decoders import FusedBeam
 from src.language_models import estimate, write_arpa
+from src.metrics import word_errors
 from src.text import Vocabulary
-from tests.cli.in_process import untrained
-from tests.recordings import TONE, write
+from tests.cli.in_process import call, inference_arguments, untrained
+from tests.recordings import TONE, siren, write
 
 
 @pytest.fixture
@@ -76,6 +77,29 @@ def test_what_is_found_is_kept_beside_the_checkpoint_and_read_with_that_model_on
     other = tmp_path / "other.arpa"
     write_arpa(estimate([["no"]], order=1), other)
     assert with_tuned(chosen | {"language_model": str(other)}, checkpoint)["lm_weight"] is None
+
+
+def test_with_a_lexicon_the_words_that_it_reads_decide(tmp_path, model, capsys):
+    lexicon, root = tmp_path / "words.lexicon", tmp_path / "talks"
+    lexicon.write_text("on AA N\nno N OW\n")
+    checkpoint = untrained(tmp_path / "phonemes.pt", "text=phonemes_cmu_open")
+    root.mkdir()
+    write(root / "talk.wav", siren(1.0))
+    (root / "talk.txt").write_text("No. On!")
+    keys = [f"checkpoint={checkpoint}", f"input={root}", "device=cpu", "loader.n_workers=0"]
+    keys += [f"decoder.language_model={model}", f"decoder.lexicon={lexicon}"]
+    keys += ["decoder.n_tokens=null", "decoder.unknown=-30.0", "decoder.mbr_scale=1.0"]
+    tune_decoder.main([*keys, "--rounds", "0"])
+    [found] = json.loads((tmp_path / "decoder.json").read_text()).values()
+    assert found["metric"] == "word error" and f"word error {100 * found['rate']:.2f} %" in (
+        capsys.readouterr().out
+    )
+    arguments = inference_arguments(checkpoint, tmp_path / "out", f"input={root}", *keys[4:])
+    assert call("inference", *arguments, "decoder=beam_lm").status == 0
+    [path] = (tmp_path / "out").rglob("talk.json")
+    record = json.loads(path.read_text("utf-8"))
+    # inference.py takes the weights found, and makes as many errors.
+    assert word_errors("no on", record["pred_word"]).rate == pytest.approx(found["rate"])
 
 
 def test_weights_of_other_models_stay(checkpoint, model, tmp_path):

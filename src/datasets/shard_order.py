@@ -36,6 +36,7 @@ class StreamBatches(Batches):
             raise UserError("drop_last=true: a stream has a short batch at the end of each buffer.")
         self.shards = np.asarray(shards)
         self.shuffle_buffer = shuffle_buffer
+        self._typical: int | None = None
         super().__init__(durations_s, **keys)
 
     def fillings(self, start_batch: int) -> Iterator[tuple[int, int]]:
@@ -57,6 +58,12 @@ class StreamBatches(Batches):
         offsets = [plan.offsets[1:] + start for plan, start in zip(plans, starts, strict=False)]
         order = np.concatenate([np.zeros(0, np.int64), *(plan.order for plan in plans)])
         return Plan(order, np.concatenate([np.zeros(1, np.int64), *offsets]))
+
+    def _typical_batch(self) -> int:
+        # Asked for each filling, and reckoned from all utterances.
+        if self._typical is None:
+            self._typical = super()._typical_batch()
+        return self._typical
 
     def _tape(self, rng: np.random.Generator) -> np.ndarray:
         """(n,) rows, shard after shard."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.reporting.checkpoints import load_model, picture_uri
-from scripts.reporting.page import Media, Part, render
+from scripts.reporting.page import render
+from scripts.reporting.predictions import Media, Part
 from scripts.reporting.recordings import Budget, Recordings, sound_uri
 from scripts.reporting.runs import Run, is_run, load_run, name_runs
 from scripts.reporting.scores import Scores, read_scores, score

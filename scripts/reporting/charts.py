@@ -12,7 +12,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 24, 10, 40
 MOST_POINTS = 1000  # of one curve; more are drawn as the least and the greatest of each stretch
 LARGEST = 1e30  # beyond it lies nothing that anybody would want to see
 N_COLOURS = 8  # of style.css: c0 … c7
-CELL = 18  # of the heat map
+CELL = 17  # of the heat map
 MARGIN = 3  # cells for the names of rows and columns
 MOST_SYMBOLS = 48  # of the heat map, those with the most errors
 

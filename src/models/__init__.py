@@ -11,6 +11,7 @@ from src.models.rawnet import RawNet
 from src.models.recurrent import Recurrent
 from src.models.resnet import ResNet
 from src.models.wav2letter import Wav2Letter
+from src.models.wav2vec2 import Wav2Vec2
 from src.models.whisper import Whisper
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "Recurrent",
     "ResNet",
     "Wav2Letter",
+    "Wav2Vec2",
     "Whisper",
 ]

@@ -1,7 +1,7 @@
 """Weights that other people published, into a module of ours."""
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,14 +13,20 @@ from src.utils.errors import UserError
 
 
 def load_pretrained(
-    module: nn.Module, path: Path, other_names: Sequence[tuple[str, str]], key: str
+    module: nn.Module,
+    path: Path,
+    other_names: Sequence[tuple[str, str]],
+    key: str,
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
 ) -> None:
     """Fill every parameter of `module` from a file; what else that holds is left.
 
     Args:
-        path: .safetensors, or a state dict as torch saves it, .pth or .pt; nothing in it is run.
+        path: .safetensors, or a state dict as torch saves it, .pth, .pt or .bin; nothing in it is
+            run.
         other_names: parts of names in such files and what `module` calls them, tried in order.
         key: the config key that named the file, for messages.
+        convert: makes those of `module` of the renamed weights, where more than names differ.
 
     Raises:
         UserError: no such file, a damaged one, or one that lacks a weight or has another shape.
@@ -28,7 +34,7 @@ def load_pretrained(
     if not path.is_file():
         raise UserError(f"{key}={path}: no such file; give a safetensors file.")
     stored = _read(path, key)
-    stored = {_renamed(str(name), other_names): tensor for name, tensor in stored.items()}
+    stored = convert({_renamed(str(name), other_names): t for name, t in stored.items()})
     # Older files don't tell for how many batches BatchNorm's averages were taken.
     state = module.state_dict()
     wanted = [name for name in state if not name.endswith(".num_batches_tracked")]
@@ -38,7 +44,7 @@ def load_pretrained(
 
 
 def _read(path: Path, key: str) -> Mapping[str, Tensor]:
-    if path.suffix in (".pth", ".pt"):
+    if path.suffix in (".pth", ".pt", ".bin"):
         try:
             stored = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:

@@ -9,13 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.batch import Emissions
-from src.models.checks import check_share, check_whole
-from src.models.frames import Frames, enter, strided_lengths
-from src.models.layers import log_probabilities
+from src.models.checks import check_whole
+from src.models.frames import Frames
 from src.models.pretrained import load_pretrained
-from src.utils import parallel
-from src.utils.errors import UserError
+from src.models.tuned import Attention, TunedEncoder, attention_mask, check_heads
 
 # What other publishers call the same weights: (theirs, ours), in this order.
 OTHER_NAMES = (
@@ -34,7 +31,7 @@ OTHER_NAMES = (
 )
 
 
-class Whisper(nn.Module):
+class Whisper(TunedEncoder):
     """Two convolutions over time, sinusoidal positions, pre-norm Transformer blocks, linear head.
 
     Args:
@@ -54,8 +51,6 @@ class Whisper(nn.Module):
         UserError: a value outside its range, or weights that are absent or of another shape.
     """
 
-    time_stride = 2
-
     def __init__(
         self,
         n_features: int,
@@ -69,58 +64,20 @@ class Whisper(nn.Module):
         n_tuned_layers: int | None = None,
         unfreeze_every: int | None = None,
     ) -> None:
-        super().__init__()
         check_whole("model.n_layers", n_layers, 1, 64)
-        check_whole("model.n_heads", n_heads, 1, 64)
-        check_whole("model.width", width, 2, 8192)
-        if width % 2 or width % n_heads:
-            raise UserError(
-                f"model.width={width}: expected an even multiple of model.n_heads={n_heads}."
-            )
-        check_share("model.dropout", dropout)
-        if not 0 < encoder_lr_factor <= 1:
-            raise UserError(
-                f"model.encoder_lr_factor={encoder_lr_factor}: expected a number above 0 and at "
-                "most 1."
-            )
-        if n_tuned_layers is not None:
-            check_whole("model.n_tuned_layers", n_tuned_layers, 0, n_layers)
-        if unfreeze_every is not None:
-            check_whole("model.unfreeze_every", unfreeze_every, 1, 10**9)
-        self.encoder = Encoder(n_features, width, n_heads, n_layers)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, n_tokens)
-        self.unfreeze_every = unfreeze_every
-        self.n_tuned_layers = n_layers + 1 if n_tuned_layers is None else n_tuned_layers
-        self.register_buffer("n_batches", torch.zeros((), dtype=torch.int64))  # trained on so far
-        for name, parameter in self.encoder.named_parameters():
-            parameter.requires_grad_(self.encoder.depth_of(name) <= self.n_tuned_layers)
-            parameter.lr_factor = encoder_lr_factor  # read by parameter_groups
+        check_heads(width, n_heads)
+        super().__init__(
+            Encoder(n_features, width, n_heads, n_layers),
+            width,
+            n_tokens,
+            n_layers,
+            dropout,
+            encoder_lr_factor,
+            n_tuned_layers,
+            unfreeze_every,
+        )
         if weights is not None:
             load_pretrained(self.encoder, Path(weights), OTHER_NAMES, "model.weights")
-
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Frames emitted for `lengths` feature frames, (B,) int64: ⌈lengths / 2⌉."""
-        return strided_lengths(lengths, self.time_stride)
-
-    def forward(self, features: Tensor, lengths: Tensor) -> Emissions:
-        """Features (B, T, F) and their lengths (B,) to log-probabilities (B, ⌈T / 2⌉, V)."""
-        x, frames = enter(features, lengths)
-        x, frames = self.encoder(x, frames, self._n_learning())
-        return Emissions(log_probabilities(self.head(self.dropout(x))), frames.lengths)
-
-    def _n_learning(self) -> int:
-        """Uppermost blocks that learn now; one more than there are means the convolutions too."""
-        if not self.training or self.unfreeze_every is None:
-            return self.n_tuned_layers
-        if parallel.n_processes() > 1:
-            raise UserError(
-                "model.unfreeze_every: blocks that join later can't be trained by several "
-                "processes; set it to null, or train with one process."
-            )
-        thawed = int(self.n_batches) // self.unfreeze_every
-        self.n_batches += 1
-        return min(thawed, self.n_tuned_layers)
 
 
 class Encoder(nn.Module):
@@ -148,9 +105,7 @@ class Encoder(nn.Module):
             x = functional.gelu(self.conv2(frames.silence(x, time_axis=2))).transpose(1, 2)
             frames = frames.strided(2)
             x = frames.silence(x + positions(x.shape[1], x.shape[2], x.device))
-        # Only among valid frames; an utterance without any attends to its padding, unheard.
-        heard = ~frames.padding | (frames.lengths == 0).to(x.device)[:, None]
-        mask = None if frames.full else heard[:, None, None, :]
+        mask = attention_mask(frames)
         for i, block in enumerate(self.blocks):
             with torch.set_grad_enabled(learns and i >= len(self.blocks) - n_learning):
                 x = block(x, mask)
@@ -174,27 +129,6 @@ class Block(nn.Module):
         """x (B, T, D) to the same shape; `mask` (B, 1, 1, T) is True where x may be heard."""
         x = x + self.attn(self.attn_ln(x), mask)
         return x + self.mlp(self.mlp_ln(x))
-
-
-class Attention(nn.Module):
-    """Scaled dot-product attention over all frames; keys have no bias."""
-
-    def __init__(self, width: int, n_heads: int) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, T, D) to the same shape."""
-        q, k, v = (
-            part(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
-            for part in (self.query, self.key, self.value)
-        )
-        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out(y.transpose(1, 2).flatten(2))
 
 
 def positions(n_frames: int, width: int, device: torch.device) -> Tensor:

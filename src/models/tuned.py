@@ -1,0 +1,142 @@
+"""Encoders that others trained under a CTC head: how much of them learns, how fast and when."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from src.batch import Emissions
+from src.models.checks import check_share, check_whole
+from src.models.frames import Frames, enter, strided_lengths
+from src.models.layers import log_probabilities
+from src.utils import parallel
+from src.utils.errors import UserError
+
+
+class TunedEncoder(nn.Module):
+    """An encoder of two feature frames an emitted one, dropout, a linear head.
+
+    Args:
+        encoder: features (B, T, F), their frames and the number of uppermost blocks that learn, to
+            (B, ⌈T / 2⌉, D) and its frames. `depth_of(name)` tells how many blocks must learn
+            before that parameter does, counted from the top; what is below all of them has one
+            more than there are.
+        width: D.
+        n_tokens: vocabulary size with the blank.
+        n_layers: blocks of the encoder.
+        dropout: share of the encoder's outputs set to zero in training, before the head.
+        encoder_lr_factor: the encoder's learning rate as a share of the head's, above 0 to 1.
+        n_tuned_layers: the uppermost blocks that learn; None = all, and what is below them.
+            0 trains the head alone.
+        unfreeze_every: training batches after which one more block learns, from the top down, until
+            n_tuned_layers do; None = all those from the start.
+
+    Raises:
+        UserError: a value outside its range.
+    """
+
+    time_stride = 2
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        width: int,
+        n_tokens: int,
+        n_layers: int,
+        dropout: float,
+        encoder_lr_factor: float,
+        n_tuned_layers: int | None,
+        unfreeze_every: int | None,
+    ) -> None:
+        super().__init__()
+        check_share("model.dropout", dropout)
+        if not 0 < encoder_lr_factor <= 1:
+            raise UserError(
+                f"model.encoder_lr_factor={encoder_lr_factor}: expected a number above 0 and at "
+                "most 1."
+            )
+        if n_tuned_layers is not None:
+            check_whole("model.n_tuned_layers", n_tuned_layers, 0, n_layers)
+        if unfreeze_every is not None:
+            check_whole("model.unfreeze_every", unfreeze_every, 1, 10**9)
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, n_tokens)
+        self.unfreeze_every = unfreeze_every
+        self.n_tuned_layers = n_layers + 1 if n_tuned_layers is None else n_tuned_layers
+        self.register_buffer("n_batches", torch.zeros((), dtype=torch.int64))  # trained on so far
+        for name, parameter in self.encoder.named_parameters():
+            parameter.requires_grad_(self.encoder.depth_of(name) <= self.n_tuned_layers)
+            parameter.lr_factor = encoder_lr_factor  # read by parameter_groups
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames emitted for `lengths` feature frames, (B,) int64: ⌈lengths / 2⌉."""
+        return strided_lengths(lengths, self.time_stride)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Emissions:
+        """Features (B, T, F) and their lengths (B,) to log-probabilities (B, ⌈T / 2⌉, V)."""
+        x, frames = enter(features, lengths)
+        x, frames = self.encoder(x, frames, self._n_learning())
+        return Emissions(log_probabilities(self.head(self.dropout(x))), frames.lengths)
+
+    def _n_learning(self) -> int:
+        """Uppermost blocks that learn now; one more than there are means what is below them too."""
+        if not self.training or self.unfreeze_every is None:
+            return self.n_tuned_layers
+        if parallel.n_processes() > 1:
+            raise UserError(
+                "model.unfreeze_every: blocks that join later can't be trained by several "
+                "processes; set it to null, or train with one process."
+            )
+        thawed = int(self.n_batches) // self.unfreeze_every
+        self.n_batches += 1
+        return min(thawed, self.n_tuned_layers)
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention over all frames.
+
+    Keys have no bias: it would add the same to all scores of a frame, which softmax takes away.
+    """
+
+    def __init__(self, width: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, T, D) to the same shape.
+
+        Args:
+            mask: (B, 1, 1, T), True where x may be heard, or (B, n_heads, T, T) of floats that are
+                added to the scores.
+        """
+        q, k, v = (
+            part(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
+        )
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+def check_heads(width: int, n_heads: int) -> None:
+    """Raise UserError unless the width is even and can be shared by the heads."""
+    check_whole("model.n_heads", n_heads, 1, 64)
+    check_whole("model.width", width, 2, 8192)
+    if width % 2 or width % n_heads:
+        raise UserError(
+            f"model.width={width}: expected an even multiple of model.n_heads={n_heads}."
+        )
+
+
+def attention_mask(frames: Frames) -> Tensor | None:
+    """(B, 1, 1, T), True where frames may be heard; None where there is no padding.
+
+    Only valid frames may be; an utterance without any attends to its padding, unheard.
+    """
+    if frames.full:
+        return None
+    heard = ~frames.padding | (frames.lengths == 0).to(frames.device)[:, None]
+    return heard[:, None, None, :]

@@ -174,6 +174,11 @@ def _check_words(
             f"decoder.hotwords: {', '.join(map(repr, strangers))} can't be spelt with "
             f"{vocabulary.describe()}, or the lexicon lacks it."
         )
+    if unlisted := sorted(word for word in hotwords if model.find(word) < 0):
+        raise UserError(
+            f"decoder.hotwords: the language model lists no {', '.join(map(repr, unlisted))}, and "
+            f"has no {UNK} that they could count as; estimate the model with scripts.train_lm."
+        )
     if unknown is not None and model.find(UNK) < 0:
         raise UserError(
             f"decoder.unknown is {unknown}, but the language model has no {UNK} that would say how "

@@ -163,6 +163,8 @@ def test_a_model_without_unk_allows_no_other_words(tmp_path):
     FusedBeam(VOCABULARY, tmp_path / "closed.arpa")
     with pytest.raises(UserError, match=r"decoder.unknown is -1.0.* no <unk>"):
         FusedBeam(VOCABULARY, tmp_path / "closed.arpa", unknown=-1.0)
+    with pytest.raises(UserError, match=r"decoder.hotwords: .* lists no 'ab', .* no <unk>"):
+        FusedBeam(VOCABULARY, tmp_path / "closed.arpa", hotwords={"ba": 1.0, "ab": 1.0})
 
 
 def test_words_in_another_case_are_told(tmp_path):

@@ -1,5 +1,7 @@
 """wav2vec 2.0, HuBERT and WavLM beside torchaudio's encoders, their weights, their freezing."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -20,7 +22,10 @@ from src.models.sample_convs import (
     n_heard,
 )
 from src.models.wavlm import buckets
+from src.trainer import load_checkpoint
 from src.utils.errors import UserError
+from tests.cli.in_process import call, infer, predictions
+from tests.datasets.tiny_corpus import write_chapter
 from tests.models.zoo import CONFIGS, build, side_by_side, stir, utterances
 
 SMALL = {"n_channels": 8, "width": 32, "n_heads": 4, "n_layers": 2, "dropout": 0.0}
@@ -84,16 +89,17 @@ def as_torchaudio_published(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def as_hugging_face(model: nn.Module) -> dict[str, torch.Tensor]:
     """The same weights as `transformers` calls them, with some that only its models have."""
-    state = {"lm_head.bias": torch.zeros(29), "wav2vec2.masked_spec_embed": torch.zeros(32)}
+    prefix = "wavlm." if "in_proj_weight" in str([*model.state_dict()]) else "wav2vec2."
+    state = {"lm_head.bias": torch.zeros(29), f"{prefix}masked_spec_embed": torch.zeros(32)}
     for name, value in model.state_dict().items():
         name = name.replace("encoder.transformer.", "encoder.")
         name = name.replace("encoder.feature_projection.", "feature_projection.")
         name = name.replace("attention.attention.", "attention.")
         if "in_proj_" in name:
             for part, third in zip("qkv", value.chunk(3), strict=True):
-                state["wav2vec2." + name.replace("in_proj_", f"{part}_proj.")] = third.clone()
+                state[prefix + name.replace("in_proj_", f"{part}_proj.")] = third.clone()
         elif not name.startswith("aux."):
-            state["wav2vec2." + name] = value.contiguous()
+            state[prefix + name] = value.contiguous()
     return state
 
 
@@ -282,3 +288,31 @@ def test_blocks_thaw_one_after_another():
     below = BOTTOM | {"distances"}
     expected = [HEAD, HEAD | TOP, HEAD | TOP | below, HEAD | TOP | below | CONVS]
     assert [learning(model) for _ in range(4)] == expected
+
+
+def test_a_run_starts_from_published_weights_and_inference_never_asks_for_them(tmp_path):
+    """Real commands: train on two speakers' tones, remove the file of weights, read the rest."""
+    for part, speakers in (("train-clean-100", "12"), ("dev-clean", "3")):
+        for speaker in speakers:
+            write_chapter(tmp_path / part, speaker, {"AB": 0.6, "CAB": 0.71, "BA": 0.5})
+    weights = saved(peer("wavlm_base"), "hugging_face", tmp_path)
+    corpus = [f"dataset.root={tmp_path}", f"dataset.index_dir={tmp_path / 'index'}"]
+    trained = call(
+        "train", "-cn=wav2vec2", "model=wavlm_base", *corpus, "dataset.train.speakers=all",
+        "dataset.validation.parts=[dev-clean]", "dataset.validation.speakers=all",
+        *(f"model.{key}={value}" for key, value in SMALL.items()), "model.n_tuned_layers=0",
+        f"model.weights={weights}", f"run_dir={tmp_path / 'run'}", "device=cpu",
+        "loader.n_workers=0", "trainer.n_epochs=1", "trainer.n_examples=0",
+    )  # fmt: skip
+    assert trained.status == 0, trained.stderr
+    given = as_hugging_face(peer("wavlm_base"))["wavlm.encoder.layers.1.attention.v_proj.weight"]
+    Path(weights).unlink()
+    state = load_checkpoint(tmp_path / "run")
+    assert torch.equal(state["recognizer"]["model.encoder.blocks.1.attn.value.weight"], given)
+    assert weights not in str(state["config"])
+    output = tmp_path / "read"
+    outcome = infer(
+        tmp_path / "run", output, "dataset=librispeech", *corpus, "dataset.test.parts=[dev-clean]"
+    )
+    assert outcome.status == 0, outcome.stderr
+    assert predictions(output / "dev-clean") == {"3-1-0000", "3-1-0001", "3-1-0002"}

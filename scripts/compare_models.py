@@ -31,12 +31,17 @@ N_FEATURES = {  # that a config is meant for, where these are not 80
     "convnet_small": 40,
     "deepspeech2": 128,
     "deepspeech2_conv": 128,
+    "hubert_base": 160,
     "lstm": 70,
     "quartznet10x5": 64,
     "quartznet5x5": 64,
     "rawnet": 160,
     "recurrent_frames": 3864,
     "wav2letter": 40,
+    "wav2vec2_base": 160,
+    "wav2vec2_large": 160,
+    "wavlm_base": 160,
+    "wavlm_large": 160,
 }
 FRAMES_A_SECOND = 100
 TOKENS_A_SECOND = 12

@@ -18,6 +18,7 @@ def load_pretrained(
     other_names: Sequence[tuple[str, str]],
     key: str,
     convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+    nothing_left: tuple[str, ...] = (),
 ) -> None:
     """Fill every parameter of `module` from a file; what else that holds is left.
 
@@ -27,9 +28,11 @@ def load_pretrained(
         other_names: parts of names in such files and what `module` calls them, tried in order.
         key: the config key that named the file, for messages.
         convert: makes those of `module` of the renamed weights, where more than names differ.
+        nothing_left: of weights whose names so begin, a file may have none but those of `module`.
 
     Raises:
-        UserError: no such file, a damaged one, or one that lacks a weight or has another shape.
+        UserError: no such file, a damaged one, or one that lacks a weight, has another shape or
+            more than there is a place for.
     """
     if not path.is_file():
         raise UserError(f"{key}={path}: no such file; give a safetensors file.")
@@ -40,6 +43,12 @@ def load_pretrained(
     wanted = [name for name in state if not name.endswith(".num_batches_tracked")]
     for name in wanted:
         _check(stored.get(name), state[name], name, f"{key}={path}")
+    left = [name for name in stored if name.startswith(nothing_left) and name not in state]
+    if left:
+        raise UserError(
+            f"{key}={path}: has {len(left)} weights that this config has no place for, such as "
+            f"{left[0]}; is it that of another model?"
+        )
     module.load_state_dict(state | {name: stored[name].to(state[name].dtype) for name in wanted})
 
 

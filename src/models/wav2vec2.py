@@ -121,7 +121,14 @@ class Wav2Vec2(TunedEncoder):
                     f"model.weights={weights}: trained on samples, {FRAME} a frame, but this "
                     f"transform gives {n_features} features; take transform=raw or raw_unscaled."
                 )
-            load_pretrained(self.encoder, Path(weights), OTHER_NAMES, "model.weights", converted)
+            load_pretrained(
+                self.encoder,
+                Path(weights),
+                OTHER_NAMES,
+                "model.weights",
+                converted,
+                nothing_left=("convs.", "distances.", "blocks."),
+            )
 
 
 class Encoder(nn.Module):
@@ -217,7 +224,8 @@ def converted(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Published weights, by our names, as ours.
 
     The kernel over positions is stored as a length g at each of its places and a direction v,
-    w = g · v / ‖v‖ (Salimans & Kingma 2016); torchaudio stores WavLM's projections as one.
+    w = g · v / ‖v‖ (Salimans & Kingma 2016); torchaudio stores WavLM's projections as one. Keys'
+    biases change nothing and are left out.
     """
     weights = dict(weights)
     length, direction = (weights.pop(f"positions.weight_{part}", None) for part in "gv")
@@ -225,10 +233,9 @@ def converted(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         direction = direction.float()
         norm = direction.norm(dim=(0, 1), keepdim=True)
         weights["positions.weight"] = length.float() * direction / norm
-    stems = [name.removesuffix("in_proj_bias") for name in weights if name.endswith("in_proj_bias")]
-    for stem in stems:
-        q, _, v = weights[stem + "in_proj_bias"].chunk(3)
-        weights |= {stem + "query.bias": q, stem + "value.bias": v}
-        q, k, v = weights[stem + "in_proj_weight"].chunk(3)
-        weights |= {stem + "query.weight": q, stem + "key.weight": k, stem + "value.weight": v}
-    return weights
+    for part in ("weight", "bias"):
+        for name in [name for name in weights if name.endswith(f"in_proj_{part}")]:
+            stem = name.removesuffix(f"in_proj_{part}")
+            names = (f"{stem}{projection}.{part}" for projection in ("query", "key", "value"))
+            weights |= zip(names, weights.pop(name).chunk(3), strict=True)
+    return {name: w for name, w in weights.items() if not name.endswith("attn.key.bias")}

@@ -229,10 +229,23 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, damage, told):
         Wav2Vec2(FRAME, 7, weights=str(tmp_path / "w.pth"), **SMALL)
 
 
-def test_the_weights_of_another_kind_are_refused(tmp_path):
-    path = saved(peer("wav2vec2_base"), "hugging_face", tmp_path)
-    with pytest.raises(UserError, match=r"no weight distances\.scores\.weight.*another model"):
-        Wav2Vec2(FRAME, 7, weights=path, **SMALL, distances=True)
+@pytest.mark.parametrize(
+    ("kind", "keys", "told"),
+    [
+        ("wav2vec2_base", {"distances": True}, "no weight distances.scores.weight"),
+        ("wavlm_base", {}, r"has \d+ weights that this config has no place for, such as .*gate"),
+        ("wav2vec2_base", {"n_layers": 1}, r"15 weights .* no place for, such as blocks\.1\."),
+        (
+            "wav2vec2_large",
+            LARGE | {"conv_bias": False},
+            r"7 weights .*convs\.stack\.0\.conv\.bias",
+        ),
+    ],
+)
+def test_the_weights_of_another_kind_are_refused(tmp_path, kind, keys, told):
+    path = saved(peer(kind), "hugging_face", tmp_path)
+    with pytest.raises(UserError, match=rf"{told}.*another model"):
+        Wav2Vec2(FRAME, 7, weights=path, **SMALL | keys)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def steps(options: argparse.Namespace) -> dict[str, list[str]]:
     clips, packed = options.data / "clips", options.data / "commands.h5"
     corpus = f"dataset.path={packed}"
     checkpoint, folder = f"checkpoint={options.run}", options.predictions
-    read = ["inference.py", "dataset=speech_commands", corpus, checkpoint]
+    read = ["inference.py", "dataset=speech_commands", corpus, checkpoint, "decoder=beam"]
     speak = ["-m", "scripts.generate_commands", f"--out={clips}"]
     pack = ["-m", "scripts.prepare_speech_commands", f"--source={clips}", f"--out={packed}"]
     train = ["train.py", "-cn=quickstart", corpus, f"run_dir={options.run}"]

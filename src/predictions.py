@@ -61,7 +61,7 @@ class Prediction:
             "confidence": _short(utterance_confidence(best)),
             "duration_s": _short(self.duration_s),
             "tokens": self.token_times(),
-            **({"words": self.word_times()} if {" ", WORD_START} & {*self.symbols} else {}),
+            **({"words": self.word_times()} if self._tells_words() else {}),
             "n_best": [_scored(h) for h in n_best],
         }
 
@@ -82,24 +82,28 @@ class Prediction:
             )
         ]
 
+    def _tells_words(self) -> bool:
+        return self.best.words is not None or bool({" ", WORD_START} & {*self.symbols})
+
     def word_times(self) -> list[dict[str, Any]]:
         """Word, seconds from its first token to the end of its last, and confidence (see
-        `word_confidence`), in order; for tokens that a space divides into words, and for pieces
-        of words (see `piece_confidence`)."""
+        `word_confidence`), in order; for tokens that a space divides into words, for pieces
+        of words (see `piece_confidence`), and for phonemes in which a lexicon reads words."""
         tokens, confidences = self.token_times(), self.best.confidences
         names = [token["token"] for token in tokens]
         if WORD_START in self.symbols:
             spans, sure = piece_spans(names), piece_confidence
         else:
-            spans, sure = word_spans([name == " " for name in names]), word_confidence
+            spans, sure = word_spans([name in (" ", "|") for name in names]), word_confidence
+        words = self.best.words or ["".join(names[start:end]) for start, end in spans]
         return [
             {
-                "word": "".join(names[start:end]).removeprefix(WORD_START),
+                "word": word.removeprefix(WORD_START),
                 "start_s": tokens[start]["start_s"],
                 "end_s": tokens[end - 1]["end_s"],
                 "confidence": _short(sure(confidences, start, end)) if confidences else None,
             }
-            for start, end in spans
+            for word, (start, end) in zip(words, spans, strict=True)
         ]
 
 

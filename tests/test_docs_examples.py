@@ -14,7 +14,7 @@ from tests.pages import ROOT, blocks, commands
 
 def test_the_examples_of_configs_md_train_together(tmp_path):
     """Written where the page says, into a copy of the tree, and run by the page's command."""
-    for name in ("src", "configs"):
+    for name in ("src", "configs", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("train.py", "inference.py"):
         shutil.copy(ROOT / name, tmp_path)

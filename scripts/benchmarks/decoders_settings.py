@@ -15,7 +15,7 @@ FAST = ("beam_size", "beam_cut_threshold")
 
 WITH_MODEL: dict[str, list[Setting]] = {
     "ours": [
-        *(dict(zip(OURS, (w, 8, -8.0, -0.001), strict=True)) for w in (16, 32, 50)),
+        *(dict(zip(OURS, (w, 8, -8.0, -0.001), strict=True)) for w in (16, 32, 50, 100, 200)),
         *(dict(zip(OURS, (w, 4, -5.0, -0.02), strict=True)) for w in (8, 16, 32, 50, 100)),
     ],
     "flashlight": [

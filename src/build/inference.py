@@ -89,6 +89,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         name = _name_of_part(node, corpus, str(config["part"]))
     unreadable = dict(dataset.unreadable)
     decoder = with_tuned(config["decoder"], str(config["checkpoint"]))
+    greedy = decoder["_target_"] == "src.decoders.Greedy"
     return Inference(
         build_transcriber(recognizer.to(device), text, decoder, config["precision"]),
         dataset,
@@ -96,7 +97,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         unreadable,
         str(config["name"] or name),
         pick_n_decoders(config["n_decoders"], device.type),
-        config["decode_batch"],
+        1 if greedy else config["decode_batch"],  # which gains nothing by waiting for more
     )
 
 

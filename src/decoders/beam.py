@@ -9,7 +9,8 @@ from torch import Tensor
 from src.decoders.emissions import BLANK
 from src.decoders.worthwhile import IMPOSSIBLE
 
-MULTIPLIER = 0x9E3779B97F4A7C15 - 2**64  # odd, so that prefixes of one length never fall together
+# Odd, so that no token is lost on the way; two texts of one number are as good as impossible.
+MULTIPLIER = 0x9E3779B97F4A7C15 - 2**64
 NOBODY = 2**62  # far from the numbers of places without a prefix, so that none is another's parent
 States = tuple[Tensor, ...]  # what fusion knows of the prefixes, each (B, W)
 

@@ -54,6 +54,18 @@ class Found(NamedTuple):
     order: Tensor  # (B,) the batch's row of each utterance
 
 
+class Spelt(NamedTuple):
+    """A prefix as tokens."""
+
+    tokens: tuple[int, ...]
+    starts: tuple[int, ...]  # of the frames that were searched, the one in which each was added
+
+    def without_last(self, token: int) -> "Spelt":
+        """The same without `token` at its end."""
+        ends = self.tokens[-1:] == (token,)
+        return Spelt(self.tokens[:-1], self.starts[:-1]) if ends else self
+
+
 def search(frames: Frames, width: int, fusion: Fusion | None = None) -> Found:
     """Run a beam of `width` prefixes over all frames."""
     beam = Beam.empty(len(frames.skipped), width, frames.skipped.device)
@@ -167,12 +179,12 @@ def _follow(
     )
 
 
-def spell(found: Found, places: Tensor) -> list[list[tuple[int, ...]]]:
-    """Tokens of the prefixes at `places` (B, n) of the last beam, in its order of rows."""
+def spell(found: Found, places: Tensor) -> list[list[Spelt]]:
+    """The prefixes at `places` (B, n) of the last beam, in its order of rows."""
     places = places.cpu()
-    paths = torch.full((*places.shape, len(found.tokens)), BLANK)
+    paths = torch.full((*places.shape, len(found.tokens)), BLANK)  # 0
     if not found.tokens:
-        return [[() for _ in path] for path in paths]
+        return [[Spelt((), ()) for _ in path] for path in paths]
     # All frames in one copy, as each would have to wait for a GPU.
     n_rows = [len(frame) for frame in found.tokens]
     tokens, origins = (torch.cat(x).cpu().split(n_rows) for x in (found.tokens, found.origins))
@@ -180,4 +192,9 @@ def spell(found: Found, places: Tensor) -> list[list[tuple[int, ...]]]:
         n = n_rows[t]
         paths[:n, :, t] = tokens[t].gather(1, places[:n])
         places[:n] = origins[t].gather(1, places[:n])
-    return [[tuple(path[path != BLANK].tolist()) for path in rows] for rows in paths]
+    return [[_spelt(path) for path in rows] for rows in paths]
+
+
+def _spelt(path: Tensor) -> Spelt:
+    starts = path.nonzero().squeeze(1)
+    return Spelt(tuple(path.take(starts).tolist()), tuple(starts.tolist()))

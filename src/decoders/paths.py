@@ -1,6 +1,6 @@
 """Alignment paths: one token (or the blank) for each emitted frame."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,6 +10,9 @@ from torchaudio.functional import forced_align
 
 from src.batch import Hypothesis, padding_mask
 from src.decoders.emissions import BLANK
+
+PIECE = 2_000  # frames after which a pause ends a piece: 40 s; twice as many end it anyway
+PAUSE = 10  # frames from one token to the next
 
 
 class Spelling(NamedTuple):
@@ -67,14 +70,16 @@ def with_times(
     """The hypotheses with frames, ends and confidences of their best alignments.
 
     Args:
-        hypotheses: one for each utterance.
+        hypotheses: one for each utterance, with frames that some alignment has; a recording of
+            minutes is aligned in pieces, cut between them where nothing is said.
         log_probs: (B, T, V). lengths: (B,) int64.
     """
     paths = torch.zeros(log_probs.shape[:2], dtype=torch.int64)
     for path, each, n, hypothesis in zip(
         paths, log_probs, lengths.tolist(), hypotheses, strict=True
     ):
-        path[:n] = best_alignment(each[:n], hypothesis.tokens)
+        for start, end, tokens in _pieces(hypothesis, n):
+            path[start:end] = best_alignment(each[start:end], tokens)
     on_path = log_probs.gather(2, paths[:, :, None]).squeeze(2)
     return [
         replace(
@@ -85,3 +90,19 @@ def with_times(
         )
         for hypothesis, spelling in zip(hypotheses, collapse(paths, on_path, lengths), strict=True)
     ]
+
+
+def _pieces(hypothesis: Hypothesis, n_frames: int) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """First frame, the one after the last, and tokens of the parts to be aligned each by itself.
+
+    An alignment takes time and memory as frames × tokens, 90,000 × 60,000 for an hour.
+    """
+    start = first = 0
+    frames, tokens = hypothesis.frames, hypothesis.tokens
+    for i in range(1, min(len(tokens), len(frames))):  # without frames: as a whole
+        length, gap = frames[i] - start, frames[i] - frames[i - 1]
+        if length >= PIECE and (gap >= PAUSE or length >= 2 * PIECE):
+            end = frames[i - 1] + (gap + 1) // 2
+            yield start, end, tokens[first:i]
+            start, first = end, i
+    yield start, n_frames, tokens[first:]

@@ -1,10 +1,12 @@
 """CTC prefix beam search: sums over the alignments of each text instead of taking one path."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from src.batch import Emissions, Hypothesis
-from src.decoders.beam_search import Found, Fusion, search, spell
+from src.decoders.beam_search import Found, Fusion, Spelt, search, spell
 from src.decoders.emissions import check_emissions
 from src.decoders.minimum_risk import check_scale, least_risk_first
 from src.decoders.paths import with_times
@@ -52,7 +54,7 @@ class PrefixBeam:
         mbr_scale: float | None = None,
     ) -> None:
         _check_whole("beam_width", beam_width, "the beam must hold at least 1 prefix", 16)
-        if not isinstance(n_best, int) or not 1 <= n_best <= beam_width:
+        if type(n_best) is not int or not 1 <= n_best <= beam_width:
             raise UserError(
                 f"decoder.n_best is {n_best}; a beam of {beam_width} gives 1 to {beam_width} "
                 "hypotheses. Lower decoder.n_best or raise decoder.beam_width."
@@ -97,7 +99,9 @@ class PrefixBeam:
         places, totals = places[:, : self.n_best], totals[:, : self.n_best]
         scores = torch.stack([acoustic.gather(1, places), added.gather(1, places), totals], 1)
         order = found.order.tolist()
-        rows = zip(order, spell(found, places), scores.tolist(), strict=True)
+        rows = zip(
+            order, spell(found, places), scores.tolist(), frames.places.tolist(), strict=True
+        )
         n_bests = {i: self._hypotheses(*texts) for i, *texts in rows}
         if self.mbr_scale is not None:
             words = bool({" ", WORD_START} & {*self.vocabulary.symbols})
@@ -105,7 +109,10 @@ class PrefixBeam:
         n_bests = [n_bests[i] for i in range(len(order))]
         firsts = [self.with_words(n_best[0]) for n_best in n_bests]
         firsts = with_times(firsts, log_probs.cpu(), lengths.cpu())
-        return [[first, *n_best[1:]] for first, n_best in zip(firsts, n_bests, strict=True)]
+        return [
+            [first, *(replace(other, frames=()) for other in n_best[1:])]
+            for first, n_best in zip(firsts, n_bests, strict=True)
+        ]
 
     def with_words(self, hypothesis: Hypothesis) -> Hypothesis:
         """The same with the words of a lexicon, where there is one."""
@@ -125,19 +132,24 @@ class PrefixBeam:
         return acoustic, added
 
     def _hypotheses(
-        self, texts: list[tuple[int, ...]], scores: list[list[float]]
+        self, texts: list[Spelt], scores: list[list[float]], places: list[int]
     ) -> list[Hypothesis]:
-        """Those of one utterance that are possible; scores of each: acoustic, added, and in all."""
+        """Those of one utterance that are possible, with the frames in which tokens were added.
+
+        Args:
+            scores: acoustic, added, and in all, of each.
+            places: of each frame that was searched, its place among all.
+        """
         n = sum(total > -torch.inf for total in scores[-1])
         if not n:  # fusion forbade every text
             return [Hypothesis(text="", tokens=(), frames=(), score=-torch.inf)]
         if self.fusion and self.fusion.boundary is not None:
-            texts = [text[:-1] if text[-1:] == (self.fusion.boundary,) else text for text in texts]
+            texts = [text.without_last(self.fusion.boundary) for text in texts]
         return [
             Hypothesis(
-                text=self.vocabulary.decode(text),
-                tokens=text,
-                frames=(),
+                text=self.vocabulary.decode(text.tokens),
+                tokens=text.tokens,
+                frames=tuple(places[start] for start in text.starts),
                 score=total,
                 acoustic=acoustic,
                 language=added,
@@ -147,7 +159,7 @@ class PrefixBeam:
 
 
 def _check_whole(key: str, value: object, why: str, good: int) -> None:
-    if not isinstance(value, int) or value < 1:
+    if type(value) is not int or value < 1:
         raise UserError(
             f"decoder.{key} is {value}; {why} (a whole number, {good} is a good start)."
         )

@@ -35,6 +35,7 @@ class Frames(NamedTuple):
     frames: list[Frame]
     skipped: Tensor  # (B,) summed log-probability of the blanks in skipped frames
     order: Tensor  # (B,) the batch's row of each utterance
+    places: Tensor  # (B, T) int64, which of the utterance's frames each is
 
 
 def read_frames(
@@ -68,7 +69,7 @@ def read_frames(
     exists = torch.arange(n_frames, device=kept.device)[:, None] < n_kept  # (T, B)
     jumps = (places - before > 1).t() & exists
     allowed = _allowed(kept, token_threshold, n_tokens).masked_fill(~exists[:, :, None], IMPOSSIBLE)
-    return Frames(list(_frames(kept, allowed, exists, jumps)), skipped, order)
+    return Frames(list(_frames(kept, allowed, exists, jumps)), skipped, order, places)
 
 
 def _allowed(log_probs: Tensor, threshold: float | None, n_tokens: int) -> Tensor:

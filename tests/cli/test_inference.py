@@ -83,6 +83,7 @@ def test_the_test_part_is_read_written_and_scored(trained, commands_h5, tmp_path
     result = run(
         "inference.py", "dataset=speech_commands", f"dataset.path={commands_h5}", "device=cpu",
         f"checkpoint={trained}", f"output={tmp_path}", "loader.n_workers=1", "n_pictures=2",
+        "decoder=beam",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "speech_commands_test"
@@ -106,7 +107,7 @@ def test_the_test_part_is_read_written_and_scored(trained, commands_h5, tmp_path
 
 
 def test_letters_are_scored_as_words_and_characters(letters, talks, tmp_path, capsys):
-    result = read(letters, tmp_path / "out", f"input={talks}")
+    result = read(letters, tmp_path / "out", f"input={talks}", "decoder=beam")
     assert result.status == 0
     folder = tmp_path / "out" / "talks"
     assert set(records(folder)) == {"a", "b", "monday_c"}
@@ -121,7 +122,7 @@ def test_letters_are_scored_as_words_and_characters(letters, talks, tmp_path, ca
 
 
 def test_a_prediction_tells_what_when_and_how_surely(letters, talks, tmp_path):
-    read(letters, tmp_path, f"input={talks}")
+    read(letters, tmp_path, f"input={talks}", "decoder=beam")
     found = records(tmp_path / "talks")
     assert set(found["a"]) == KEYS
     assert found["a"]["text"] == "hello world"

@@ -50,7 +50,8 @@ def test_inference_keeps_what_it_has_written(trained, commands_h5, tmp_path):
         lambda: any(folder.glob("*.json")),
         "inference.py", "dataset=speech_commands", f"dataset.path={commands_h5}", "part=train",
         f"checkpoint={trained}", f"output={tmp_path}", "device=cpu", "loader.batch_size=1",
-        "loader.n_workers=1", "decoder.beam_width=200", "decoder.token_threshold=null",
+        "loader.n_workers=1", "decoder=beam", "decoder.beam_width=200",
+        "decoder.token_threshold=null", "decode_batch=4",
     )  # fmt: skip
     assert line == "inference.py: interrupted; what is written stays, and is whole"
     for path in folder.glob("*.json"):

@@ -4,7 +4,9 @@ import itertools
 
 import torch
 
-from src.decoders.paths import best_alignment, collapse
+from src.batch import Hypothesis
+from src.decoders import paths
+from src.decoders.paths import best_alignment, collapse, with_times
 from tests.decoders.brute_force import best_path, random_emissions, spell
 
 
@@ -34,3 +36,23 @@ def test_no_frame_of_the_padding_is_read():
     first, second = collapse(paths, log_probs, torch.tensor([2, 3]))
     assert first == ((1,), (0,), (2,), (torch.tensor(-1.0).exp().item(),))
     assert second == ((2,), (1,), (3,), (torch.tensor(-2.0).exp().item(),))
+
+
+def test_an_hour_is_aligned_in_pieces_as_it_is_as_a_whole(monkeypatch):
+    generator = torch.Generator().manual_seed(4)
+    tokens, frames, path = [], [], torch.zeros(600, dtype=torch.int64)
+    at = 3
+    while at < 580:
+        tokens.append(int(torch.randint(1, 4, (), generator=generator)))
+        frames.append(at)
+        path[at : at + 2] = tokens[-1]
+        at += 3 + int(torch.randint(0, 20, (), generator=generator))
+    log_probs = torch.randn(600, 4, generator=generator)
+    log_probs[range(600), path] += 6.0
+    log_probs = log_probs.log_softmax(-1)
+    rough = Hypothesis(text="", tokens=tuple(tokens), frames=tuple(frames), score=0.0)
+    [whole] = with_times([rough], log_probs[None], torch.tensor([600]))
+    monkeypatch.setattr(paths, "PIECE", 50)
+    assert len(list(paths._pieces(rough, 600))) > 6
+    [pieces] = with_times([rough], log_probs[None], torch.tensor([600]))
+    assert pieces == whole

@@ -67,4 +67,8 @@ def test_a_model_of_phonemes_writes_words_through_it(model, tmp_path):
     record = json.loads(path.read_text("utf-8"))
     known = {word for text in TEXTS for word in text.split()}
     assert record["pred_word"].split() and set(record["pred_word"].split()) <= known
-    assert len(record["pred_word"].split()) == len(record["beam_text"].split("|"))
+    assert [word["word"] for word in record["words"]] == record["pred_word"].split()
+    assert len(record["words"]) == len(record["beam_text"].split("|"))
+    times = [(word["start_s"], word["end_s"]) for word in record["words"]]
+    assert all(start < end for start, end in times) and times == sorted(times)
+    assert all(0 <= word["confidence"] <= 1 for word in record["words"])

@@ -94,6 +94,8 @@ def test_every_package_that_the_code_imports_is_required():
     used = {module for file in files for module in imports(file)}
     packages = used - sys.stdlib_module_names - {"src", "scripts", "train"}
     packages -= {"speechbrain"}  # to be measured against: requirements-bench.txt
+    # For scripts.build_notebook: requirements-dev.txt
+    packages -= {"nbclient", "nbformat", "markdown", "pygments", "traitlets"}
     assert {PACKAGE_OF.get(package, package) for package in packages} <= required
 
 

@@ -36,7 +36,9 @@ def test_a_model_can_only_be_a_public_name_of_its_room(name):
 
 @pytest.mark.parametrize("name", ["_private", "__all__", "__builtins__", "layers", "torch"])
 def test_a_name_that_the_room_does_not_export_is_unknown(name):
-    with pytest.raises(UserError, match=f"src.models has no {name}; there are .*ConvNet.*DeepSpeech"):
+    with pytest.raises(
+        UserError, match=f"src.models has no {name}; there are .*ConvNet.*DeepSpeech"
+    ):
         build({"_target_": f"src.models.{name}"}, "model")
 
 

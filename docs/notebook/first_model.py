@@ -377,10 +377,10 @@ print("said:     ", utterance.target)
 # %% [markdown]
 # ## How often it is wrong
 #
-# Now the test part, whose voices nobody has heard yet, not even we when choosing settings. Rates
-# are summed errors over summed length. The brackets hold what the rate may be with other
-# recordings of the same kind (95 % bootstrap interval). The *word error* comes from the lexicon:
-# of the ten words, the one whose phonemes have the highest sum.
+# Now the test part, whose voices neither training nor validation has heard. Rates are summed
+# errors over summed length. The brackets hold what the rate may be with other recordings of the
+# same kind (95 % bootstrap interval). The *word error* comes from the lexicon: of the ten words, the
+# one whose phonemes have the highest sum.
 
 # %%
 from src.build import build

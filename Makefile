@@ -25,7 +25,7 @@ lint: .venv/installed-dev  ## check style and format
 	$(IN_VENV) -m pip install --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/installed-dev: requirements.txt requirements-dev.txt
+.venv/installed-dev: requirements.txt requirements-extra.txt requirements-dev.txt
 	$(make_venv)
 	$(IN_VENV) -m pip install --disable-pip-version-check -r requirements-dev.txt
 	@touch .venv/installed $@

@@ -379,8 +379,8 @@ print("said:     ", utterance.target)
 #
 # Now the test part, whose voices neither training nor validation has heard. Rates are summed
 # errors over summed length. The brackets hold what the rate may be with other recordings of the
-# same kind (95 % bootstrap interval). The *word error* comes from the lexicon: of the ten words, the
-# one whose phonemes have the highest sum.
+# same kind (95 % bootstrap interval). The *word error* comes from the lexicon: of the ten words,
+# the one whose phonemes have the highest sum.
 
 # %%
 from src.build import build

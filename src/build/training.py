@@ -156,7 +156,10 @@ def build_optimizer(config: Mapping[str, Any], recognizer) -> torch.optim.Optimi
         UserError: not one of the three, or a value it can't use.
     """
     node = config["optimizer"]
-    groups = parameter_groups(recognizer, node.get("weight_decay", 0.0), node.get("lr", 1e-3))
+    lr = node.get("lr", 1e-3)
+    if not isinstance(lr, int | float) or isinstance(lr, bool):
+        raise UserError(f"optimizer.lr={lr}: expected a number, such as 1e-3.")
+    groups = parameter_groups(recognizer, node.get("weight_decay", 0.0), lr)
     return build(node, "optimizer", params=groups)
 
 

@@ -18,6 +18,9 @@ KEPT = "what is written stays, and is whole"
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
+WANTS_TRACEBACK = "TRACEBACKS_WANTED"  # what HYDRA_FULL_ERROR was before we set it
+
+
 class Ended(NamedTuple):
     """How a run ended."""
 
@@ -35,8 +38,6 @@ def hydra_entry(config_name: str) -> Callable:
     def decorate(function: Callable) -> Callable:
         import hydra
 
-        wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves its exceptions to us
         statuses: list[int] = []
         begun: list[Callable] = []
 
@@ -44,7 +45,7 @@ def hydra_entry(config_name: str) -> Callable:
         def collect(config):
             begun.append(function)
             # Told here, before Hydra adds a line of its own.
-            with _told_in_one_line(wants_traceback):
+            with _told_in_one_line():
                 ended = function(config) or 0
                 statuses.append(ended.status if isinstance(ended, Ended) else ended)
                 return ended.value if isinstance(ended, Ended) else None  # for a sweeper
@@ -56,7 +57,7 @@ def hydra_entry(config_name: str) -> Callable:
         def main() -> None:
             _overrides_last()
             command = Path(sys.argv[0]).name
-            with ctrl_c_ends(command, KEPT), _told_in_one_line(wants_traceback):
+            with _exceptions_left_to_us(), ctrl_c_ends(command, KEPT), _told_in_one_line():
                 try:
                     run()
                 except (OSError, ValueError) as error:
@@ -72,12 +73,24 @@ def hydra_entry(config_name: str) -> Callable:
 
 
 @contextlib.contextmanager
-def _told_in_one_line(wants_traceback: bool) -> Iterator[None]:
+def _exceptions_left_to_us() -> Iterator[None]:
+    """Hydra shows none of its own; nothing of it stays when the command has ended."""
+    wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
+    os.environ |= {"HYDRA_FULL_ERROR": "1", WANTS_TRACEBACK: wanted}
+    try:
+        yield
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = wanted
+        del os.environ[WANTS_TRACEBACK]
+
+
+@contextlib.contextmanager
+def _told_in_one_line() -> Iterator[None]:
     try:
         yield
     except Exception as error:
         message = explain(error)
-        if message is None or wants_traceback:
+        if message is None or os.environ.get(WANTS_TRACEBACK) == "1":
             raise
         print(f"error: {message}", file=sys.stderr)
         sys.exit(1)

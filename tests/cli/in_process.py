@@ -48,10 +48,8 @@ def call(entry: str, *arguments: str | Path) -> Outcome:
         contextlib.redirect_stdout(stdout),
         contextlib.redirect_stderr(stderr),
     ):
-        # The entry point reads it when it is imported and sets it for Hydra.
         patch.setenv("HYDRA_FULL_ERROR", "0")
         module = importlib.import_module(entry)
-        patch.setenv("HYDRA_FULL_ERROR", "1")
         patch.setattr(sys, "argv", [f"{entry}.py", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             module.main()

@@ -17,10 +17,10 @@ from src.metrics import (
     text_pair,
     word_errors,
 )
-from src.text.bpe import WORD_START, piece_confidence, piece_spans
+from src.text.bpe import WORD_START
+from src.text.words_within import words_within
 from src.utils.means import geometric_mean
 from src.utils.tables import percent, table
-from src.utils.words import word_confidence, word_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,7 @@ class Prediction:
         of words (see `piece_confidence`), and for phonemes in which a lexicon reads words."""
         tokens, confidences = self.token_times(), self.best.confidences
         names = [token["token"] for token in tokens]
-        if WORD_START in self.symbols:
-            spans, sure = piece_spans(names), piece_confidence
-        else:
-            spans, sure = word_spans([name in (" ", "|") for name in names]), word_confidence
+        spans, sure = words_within(names, pieces=WORD_START in self.symbols)
         words = self.best.words or ["".join(names[start:end]) for start, end in spans]
         return [
             {

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from src.alignment.viterbi import Alignment
-from src.text.bpe import WORD_START, piece_confidence, piece_spans
+from src.text.bpe import WORD_START
+from src.text.words_within import words_within
 from src.utils.means import geometric_mean
-from src.utils.words import word_confidence, word_spans
 
 
 class Interval(NamedTuple):
@@ -63,10 +63,8 @@ def timing_of(
     starts, ends = np.minimum(bounds, duration_s).round(6).tolist()
     confidences = alignment.confidences.tolist()
     tokens = [Interval(*parts) for parts in zip(symbols, starts, ends, confidences, strict=True)]
-    if any(symbol.startswith(WORD_START) for symbol in symbols):
-        spans, sure = piece_spans(symbols), piece_confidence
-    else:
-        spans, sure = word_spans([symbol == between for symbol in symbols]), word_confidence
+    pieces = any(symbol.startswith(WORD_START) for symbol in symbols)
+    spans, sure = words_within(symbols, pieces, (between,))
     of_words = [confidence for first, end in spans for confidence in confidences[first:end]]
     return Timing(
         [

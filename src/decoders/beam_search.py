@@ -182,7 +182,7 @@ def _follow(
 def spell(found: Found, places: Tensor) -> list[list[Spelt]]:
     """The prefixes at `places` (B, n) of the last beam, in its order of rows."""
     places = places.cpu()
-    paths = torch.full((*places.shape, len(found.tokens)), BLANK)  # 0
+    paths = torch.full((*places.shape, len(found.tokens)), BLANK)
     if not found.tokens:
         return [[Spelt((), ()) for _ in path] for path in paths]
     # All frames in one copy, as each would have to wait for a GPU.
@@ -196,5 +196,5 @@ def spell(found: Found, places: Tensor) -> list[list[Spelt]]:
 
 
 def _spelt(path: Tensor) -> Spelt:
-    starts = path.nonzero().squeeze(1)
+    starts = (path != BLANK).nonzero().squeeze(1)
     return Spelt(tuple(path.take(starts).tolist()), tuple(starts.tolist()))

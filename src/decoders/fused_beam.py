@@ -11,11 +11,12 @@ import torch
 from src.batch import Hypothesis
 from src.decoders.fusion import TokenFusion, WordFusion
 from src.decoders.lexicon import PrefixTree
-from src.decoders.lexicon_file import BOUNDARIES, read_lexicon
+from src.decoders.lexicon_file import read_lexicon
 from src.decoders.prefix_beam import PrefixBeam
 from src.language_models import BOS, EOS, UNK, NGram
 from src.language_models.grams import SPACE
 from src.text import Vocabulary
+from src.text.words_within import BOUNDARIES
 from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)

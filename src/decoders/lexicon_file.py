@@ -4,9 +4,9 @@ from pathlib import Path
 
 from src.decoders.emissions import BLANK
 from src.text import Vocabulary
+from src.text.words_within import BOUNDARIES
 from src.utils.errors import UserError
 
-BOUNDARIES = (" ", "|")  # symbols that stand between words: of characters, of phonemes
 EXAMPLE = "down D AW N"
 
 

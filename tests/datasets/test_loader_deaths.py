@@ -168,10 +168,10 @@ def test_workers_killed_between_batches_and_between_passes_cost_nothing(tmp_path
             seen += batch.ids
             if len(seen) == 2 * kill_after:
                 for worker in others() - before:
-                    os.kill(worker.pid, signal.SIGKILL)
+                    worker.kill()
         assert seen == ALL
         for worker in others() - before:
-            os.kill(worker.pid, signal.SIGKILL)
+            worker.kill()
 
 
 def test_a_death_is_never_raised_in_the_middle_of_a_step(tmp_path):
@@ -179,7 +179,7 @@ def test_a_death_is_never_raised_in_the_middle_of_a_step(tmp_path):
     reading = iter(loader(Fatal(tmp_path, killed, n_times=0)))
     first = next(reading).ids
     for worker in others() - before:
-        os.kill(worker.pid, signal.SIGKILL)
+        worker.kill()
         worker.join()
     for _ in range(1000):  # PyTorch's handler would raise here, where no reading is going on
         time.sleep(0)

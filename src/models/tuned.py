@@ -1,4 +1,4 @@
-"""Encoders that others trained under a CTC head: how much of them learns, how fast and when."""
+"""Encoders that others trained under a CTC head: its layers, how much of them learns and when."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,13 @@ from torch.nn import functional
 from src.batch import Emissions
 from src.models.checks import check_share, check_whole
 from src.models.frames import Frames, enter, strided_lengths
-from src.models.layers import log_probabilities
+from src.models.layers import BiRecurrence, log_probabilities
 from src.utils import parallel
 from src.utils.errors import UserError
 
 
 class TunedEncoder(nn.Module):
-    """An encoder of two feature frames an emitted one, dropout, a linear head.
+    """An encoder of two feature frames an emitted one, GRUs if asked for, dropout, a linear head.
 
     Args:
         encoder: features (B, T, F), their frames and the number of uppermost blocks that learn, to
@@ -23,7 +23,10 @@ class TunedEncoder(nn.Module):
         width: D.
         n_tokens: vocabulary size with the blank.
         n_layers: blocks of the encoder.
-        dropout: share of the encoder's outputs set to zero in training, before the head.
+        dropout: share of the encoder's and each GRU's outputs set to zero in training.
+        n_rnn_layers: bidirectional GRUs between the encoder and the linear layer, 0 … 10, each
+            followed by LayerNorm. They learn to spell what single frames can't tell.
+        rnn_width: units of a GRU in each direction.
         encoder_lr_factor: the encoder's learning rate as a share of the head's, above 0 to 1.
         n_tuned_layers: the uppermost blocks that learn; None = all, and what is below them.
             0 trains the head alone.
@@ -42,13 +45,17 @@ class TunedEncoder(nn.Module):
         width: int,
         n_tokens: int,
         n_layers: int,
-        dropout: float,
-        encoder_lr_factor: float,
-        n_tuned_layers: int | None,
-        unfreeze_every: int | None,
+        dropout: float = 0.1,
+        n_rnn_layers: int = 0,
+        rnn_width: int = 256,
+        encoder_lr_factor: float = 0.1,
+        n_tuned_layers: int | None = None,
+        unfreeze_every: int | None = None,
     ) -> None:
         super().__init__()
         check_share("model.dropout", dropout)
+        check_whole("model.n_rnn_layers", n_rnn_layers, 0, 10)
+        check_whole("model.rnn_width", rnn_width, 1, 8192)
         if not 0 < encoder_lr_factor <= 1:
             raise UserError(
                 f"model.encoder_lr_factor={encoder_lr_factor}: expected a number above 0 and at "
@@ -60,7 +67,12 @@ class TunedEncoder(nn.Module):
             check_whole("model.unfreeze_every", unfreeze_every, 1, 10**9)
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, n_tokens)
+        widths = [width] + [2 * rnn_width] * n_rnn_layers
+        self.rnns = nn.ModuleList(
+            BiRecurrence(nn.GRU, n, rnn_width, "concat") for n in widths[:n_rnn_layers]
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(n) for n in widths[1:])
+        self.head = nn.Linear(widths[-1], n_tokens)
         self.unfreeze_every = unfreeze_every
         self.n_tuned_layers = n_layers + 1 if n_tuned_layers is None else n_tuned_layers
         self.register_buffer("n_batches", torch.zeros((), dtype=torch.int64))  # trained on so far
@@ -76,7 +88,10 @@ class TunedEncoder(nn.Module):
         """Features (B, T, F) and their lengths (B,) to log-probabilities (B, ⌈T / 2⌉, V)."""
         x, frames = enter(features, lengths)
         x, frames = self.encoder(x, frames, self._n_learning())
-        return Emissions(log_probabilities(self.head(self.dropout(x))), frames.lengths)
+        x = self.dropout(x)
+        for rnn, norm in zip(self.rnns, self.norms, strict=True):
+            x = self.dropout(norm(rnn(x, frames)))
+        return Emissions(log_probabilities(self.head(x)), frames.lengths)
 
     def _n_learning(self) -> int:
         """Uppermost blocks that learn now; one more than there are means what is below them too."""

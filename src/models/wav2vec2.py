@@ -6,6 +6,7 @@ Baevski et al. 2020 (arXiv:2006.11477), Hsu et al. 2021 (arXiv:2106.07447), Chen
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,12 +66,9 @@ class Wav2Vec2(TunedEncoder):
         width: of the blocks. n_heads: of each attention. n_layers: blocks.
         norm_first: LayerNorm before attention and MLP, instead of behind them.
         distances: attention hears how far frames are apart, as in WavLM.
-        dropout: share of the encoder's outputs set to zero in training, before the head.
-        n_tuned_layers: the uppermost blocks that learn; the lowest one brings what lies between it
-            and the convolutions. None = all, and the convolutions. 0 trains the head alone.
-        encoder_lr_factor: the encoder's learning rate as a share of the head's, above 0 to 1.
-        unfreeze_every: training batches after which one more block learns, from the top down, until
-            n_tuned_layers do; None = all those from the start.
+        tuning: dropout, the head's layers, and how the encoder learns: see `TunedEncoder`. The
+            lowest block brings what lies between it and the convolutions; n_tuned_layers=None
+            trains these too.
 
     Raises:
         UserError: a value outside its range, or weights that are absent, of another shape, or for
@@ -90,31 +88,13 @@ class Wav2Vec2(TunedEncoder):
         n_layers: int = 12,
         norm_first: bool = False,
         distances: bool = False,
-        dropout: float = 0.1,
-        encoder_lr_factor: float = 0.1,
-        n_tuned_layers: int | None = None,
-        unfreeze_every: int | None = None,
+        **tuning: Any,
     ) -> None:
         check_whole("model.n_layers", n_layers, 1, 64)
         check_heads(width, n_heads)
-        super().__init__(
-            Encoder(
-                SampleConvs(n_channels, conv_norm, conv_bias),
-                n_channels,
-                width,
-                n_heads,
-                n_layers,
-                norm_first,
-                distances,
-            ),
-            width,
-            n_tokens,
-            n_layers,
-            dropout,
-            encoder_lr_factor,
-            n_tuned_layers,
-            unfreeze_every,
-        )
+        convs = SampleConvs(n_channels, conv_norm, conv_bias)
+        encoder = Encoder(convs, n_channels, width, n_heads, n_layers, norm_first, distances)
+        super().__init__(encoder, width, n_tokens, n_layers, **tuning)
         if weights is not None:
             if n_features != FRAME:
                 raise UserError(

@@ -4,6 +4,7 @@ Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,12 +41,8 @@ class Whisper(TunedEncoder):
         weights: safetensors file of a published encoder, read once when training starts: a
             checkpoint brings its own. None starts from random ones.
         width: of the encoder. n_heads: of each attention. n_layers: blocks.
-        dropout: share of the encoder's outputs set to zero in training, before the head.
-        n_tuned_layers: the uppermost blocks that learn, with the last LayerNorm; None = all, and
-            the convolutions. 0 trains the head alone.
-        encoder_lr_factor: the encoder's learning rate as a share of the head's, above 0 to 1.
-        unfreeze_every: training batches after which one more block learns, from the top down, until
-            n_tuned_layers do; None = all those from the start.
+        tuning: dropout, the head's layers, and how the encoder learns: see `TunedEncoder`.
+            n_tuned_layers=None trains the convolutions too.
 
     Raises:
         UserError: a value outside its range, or weights that are absent or of another shape.
@@ -59,23 +56,12 @@ class Whisper(TunedEncoder):
         width: int = 384,
         n_heads: int = 6,
         n_layers: int = 4,
-        dropout: float = 0.1,
-        encoder_lr_factor: float = 0.1,
-        n_tuned_layers: int | None = None,
-        unfreeze_every: int | None = None,
+        **tuning: Any,
     ) -> None:
         check_whole("model.n_layers", n_layers, 1, 64)
         check_heads(width, n_heads)
-        super().__init__(
-            Encoder(n_features, width, n_heads, n_layers),
-            width,
-            n_tokens,
-            n_layers,
-            dropout,
-            encoder_lr_factor,
-            n_tuned_layers,
-            unfreeze_every,
-        )
+        encoder = Encoder(n_features, width, n_heads, n_layers)
+        super().__init__(encoder, width, n_tokens, n_layers, **tuning)
         if weights is not None:
             load_pretrained(self.encoder, Path(weights), OTHER_NAMES, "model.weights")
 

@@ -132,3 +132,13 @@ def test_blocks_thaw_one_after_another_and_a_resumed_run_knows_where_it_was():
     assert seen[1::2] == seen[::2]
     model.eval()(*side_by_side(utterances(9)))
     assert int(model.n_batches) == 4  # listening is not training
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_grus_of_the_head_learn_and_hear_no_padding(training):
+    model = small(n_rnn_layers=2, rnn_width=5).train(training)
+    (short, long) = utterances(9, 20)
+    beside = model(*side_by_side([short, long]))
+    alone = model(short[None], torch.tensor([9]))
+    torch.testing.assert_close(beside.log_probs[:1, :5], alone.log_probs)
+    assert learning(model) == ALL | {"rnns", "norms"}

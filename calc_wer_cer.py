@@ -31,8 +31,8 @@ from src.metrics import (
     Skipped,
     TextPair,
     aligned,
+    compared_units,
     measure,
-    phonemes,
     plain,
     plain_rankings,
     rank_all,
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         stream.reconfigure(errors="backslashreplace")
     try:
         pairs, skipped = read_predictions(options.dir_path, options.field)
-        _warn(skipped)
+        warn(skipped)
         if not pairs:
             raise _nothing_to_score(skipped, options)
     except UserError as error:
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     rankings = rank_all(pairs, normalise, options.n_resamples)
     report = _json_report if options.json else _text_report
     shown = worst(pairs, measures, options.worst)
-    _print(report(options, skipped, scores, rankings, shown, len(pairs)))
+    print_report(report(options, skipped, scores, rankings, shown, len(pairs)))
     return 1 if skipped else 0
 
 
@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _warn(skipped: list[Skipped]) -> None:
+def warn(skipped: list[Skipped]) -> None:
     """Every file left out, on stderr; of one reason only the first few by name."""
     by_reason: dict[str, list[str]] = {}
     for file, reason in skipped:
@@ -133,7 +133,8 @@ def _warn(skipped: list[Skipped]) -> None:
             print(f"left out: {len(files) - _NAMED} more: {reason}", file=sys.stderr)
 
 
-def _print(report: str) -> None:
+def print_report(report: str) -> None:
+    """Print, unless whoever reads has gone."""
     try:
         print(report, flush=True)
     except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
@@ -168,15 +169,9 @@ def _text_report(
         lines += ["", ranking_lines(rankings)]
     for pair, counts in shown:
         lines += ["", f"{pair.file}: {counts.errors} errors, {100 * counts.rate:.1f} %"]
-        for above, below in aligned(*_units(pair, normalise)):
+        for above, below in aligned(*compared_units(pair, normalise)):
             lines += [f"  text {above}".rstrip(), f"  pred {below}".rstrip()]
     return "\n".join(lines)
-
-
-def _units(pair: TextPair, normalise: Callable[[str], str]) -> tuple[list[str], list[str]]:
-    if pair.unit == "phoneme":
-        return phonemes(pair.reference), phonemes(pair.hypothesis)
-    return normalise(pair.reference).split(), normalise(pair.hypothesis).split()
 
 
 def _json_report(

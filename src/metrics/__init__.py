@@ -12,6 +12,7 @@ from src.metrics.errors import (
 from src.metrics.predictions import (
     Skipped,
     TextPair,
+    compared_units,
     each_prediction,
     measure,
     read_predictions,
@@ -38,6 +39,7 @@ __all__ = [
     "area_under_roc",
     "bootstrap_interval",
     "character_errors",
+    "compared_units",
     "corpus_rate",
     "each_prediction",
     "measure",

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from src.metrics.errors import ErrorCounts, character_errors, phoneme_errors, word_errors
+from src.metrics.errors import (
+    ErrorCounts,
+    character_errors,
+    phoneme_errors,
+    phonemes,
+    word_errors,
+)
 from src.utils.errors import UserError
 
 _MANY_FILES = 5000  # from here on a progress bar is worth its line
@@ -78,6 +84,13 @@ def measure(pair: TextPair, normalise: Callable[[str], str]) -> dict[str, ErrorC
     return measures
 
 
+def compared_units(pair: TextPair, normalise: Callable[[str], str]) -> tuple[list[str], list[str]]:
+    """Reference and hypothesis as the units of the leading rate: phonemes, or normalised words."""
+    if pair.unit == "phoneme":
+        return phonemes(pair.reference), phonemes(pair.hypothesis)
+    return normalise(pair.reference).split(), normalise(pair.hypothesis).split()
+
+
 def _read(path: Path, name: str, field: str) -> TextPair | Skipped:
     try:
         content = path.read_bytes()
@@ -134,7 +147,7 @@ def _json_files(folder: Path) -> tuple[list[str], list[Skipped]]:
     """Paths below `folder`, sorted, and the subfolders that could not be listed."""
     how = (
         "Predict first: python inference.py -cn=inference (test-clean) or -cn=inference_other "
-        "(test-other), then give the folder it names as --dir_path."
+        "(test-other), then give the folder it names."
     )
     if not folder.is_dir():
         raise UserError(f"{folder}: {'not a' if folder.exists() else 'no such'} folder. {how}")

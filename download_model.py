@@ -2,8 +2,11 @@
 
   python download_model.py                 the default model, or the list where there is none
   python download_model.py --list          what is published
-  python download_model.py NAME            fetch one into data/models/NAME.pt
+  python download_model.py NAME            fetch one into data/models/
   python download_model.py NAME --out DIR
+
+A model whose file lies beside the registry is only verified. The default one is then what
+python inference.py reads with where no checkpoint= is given, and checkpoint=NAME names any.
 
 An interrupted download goes on where it stopped when the same command runs again. The file
 appears under its name only once its size and SHA-256 are right; a wrong one is deleted, and
@@ -16,14 +19,14 @@ Exit status: 0 the model is there (or listed), 1 it is not, 130 interrupted.
 """
 
 import argparse
-import difflib
 import logging
 import shlex
 import sys
 from pathlib import Path
 
 from src.utils.download import fetch
-from src.utils.errors import UserError
+from src.utils.errors import UserError, nearest
+from src.utils.published import DOWNLOADS, REGISTRY, check_file, file_of
 from src.utils.registry import Registry, read_registry
 from src.utils.tables import table
 
@@ -42,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.list or name is None:
             print(_listing(registry))
             return 0 if options.list else 1
-        print(_download(registry, name, options.out))
+        print(_download(registry, name, options))
         return 0
     except UserError as error:
         print(f"download_model.py: {error}", file=sys.stderr)
@@ -62,14 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--registry",
         type=Path,
-        default=Path(__file__).parent / "pretrained" / "registry.yaml",
+        default=REGISTRY,
         metavar="FILE",
         help="list of models with their URLs and checksums (default: pretrained/registry.yaml)",
     )
     add(
         "--out",
         type=Path,
-        default=Path("data/models"),
+        default=DOWNLOADS,
         metavar="DIR",
         help="folder for the checkpoint (default: %(default)s)",
     )
@@ -80,34 +83,34 @@ def _listing(registry: Registry) -> str:
     if not registry.models:
         return f"No model is published yet. {TRAIN_INSTEAD}"
     rows = [
-        (name, f"{model.size / 1e6:,.1f}", model.licence, model.description)
-        for name, model in registry.models.items()
+        (name, f"{m.size / 1e6:,.1f}", m.task, m.figure, m.licence, m.description)
+        for name, m in registry.models.items()
     ]
-    lines = [table(rows, ("name", "MB", "licence", "description")), ""]
+    lines = [table(rows, ("name", "MB", "task", "error rate", "licence", "description")), ""]
     if registry.default:
         lines.append(f"python download_model.py fetches {registry.default}, the default;")
     lines.append("python download_model.py NAME fetches the one you name.")
     return "\n".join(lines)
 
 
-def _download(registry: Registry, name: str, folder: Path) -> str:
-    """Fetch a model; returns what to do with it."""
+def _download(registry: Registry, name: str, options: argparse.Namespace) -> str:
+    """Fetch or verify a model; returns what to do with it."""
+    if not registry.models:
+        raise UserError(f"{name}: no model is published yet. {TRAIN_INSTEAD}")
     if name not in registry.models:
-        raise UserError(_unknown(registry, name))
+        hint = nearest(name, registry.models)
+        raise UserError(f"{name}: no such model{hint} (--list describes them.)")
     model = registry.models[name]
-    path = fetch(model.urls, folder / f"{name}.pt", sha256=model.sha256, size=model.size)
+    path = file_of(name, model, options.registry, options.out)
+    if model.file is None:
+        fetch(model.urls, path, sha256=model.sha256, size=model.size)
+    else:
+        check_file(path, name, model)
+    card = f"About it: {options.registry.parent / model.card}\n" if model.card else ""
     return (
-        f"{path}: {model.size:,} bytes, SHA-256 verified, licence {model.licence}\n"
+        f"{path}: {model.size:,} bytes, SHA-256 verified, licence {model.licence}\n{card}"
         f"Use it: python inference.py checkpoint={shlex.quote(str(path))} input=RECORDING_OR_FOLDER"
     )
-
-
-def _unknown(registry: Registry, name: str) -> str:
-    if not registry.models:
-        return f"{name}: no model is published yet. {TRAIN_INSTEAD}"
-    close = difflib.get_close_matches(name, registry.models, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(registry.models)}."
-    return f"{name}: no such model; {hint} (--list describes them.)"
 
 
 if __name__ == "__main__":

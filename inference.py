@@ -33,7 +33,7 @@ def main(config: DictConfig) -> int:
         job.loader, folder, job.n_decoders, job.decode_batch
     )
     if predictions:
-        print(f"\n{job.name}: {len(predictions):,} utterances, read by {resolved['checkpoint']}")
+        print(f"\n{job.name}: {len(predictions):,} utterances, read by {job.checkpoint}")
         print(closing_table(predictions))
         read = {prediction.id for prediction in predictions}
         rows = (row for row, name in enumerate(job.dataset.ids) if name in read)

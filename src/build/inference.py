@@ -17,6 +17,7 @@ from src.pipeline import Transcriber
 from src.trainer import load_checkpoint, load_weights
 from src.utils.devices import PRECISIONS, pick_device
 from src.utils.errors import UserError, nearest
+from src.utils.published import default_name
 
 KEYS = (  # at the top of configs/inference.yaml
     *("checkpoint", "input", "dataset", "part", "name", "output", "device", "precision"),
@@ -34,6 +35,7 @@ class Inference:
     loader: Loader
     unreadable: dict[str, str]  # id → reason; the loader adds to it while it reads
     name: str  # of the predictions' folder
+    checkpoint: str  # path or name of what reads
     n_decoders: int  # processes that decode beside the model
     decode_batch: int  # utterances searched together, at least
 
@@ -44,7 +46,11 @@ def load_recognizer(path: str | Path):
     Raises:
         UserError: no checkpoint there, damaged, or its parts can't be rebuilt.
     """
-    state = load_checkpoint(path)
+    return rebuilt(load_checkpoint(path), path)
+
+
+def rebuilt(state: dict[str, Any], path: str | Path):
+    """The same of a checkpoint that is read already; `path` is where it came from, for messages."""
     missing = [key for key in ("config", "symbols", "recognizer") if key not in state]
     stored = state.get("config")
     stored = stored if isinstance(stored, Mapping) else {}
@@ -67,17 +73,13 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         corpus: the choice of `dataset=…`, for the folder's name.
 
     Raises:
-        UserError: no checkpoint given, or one of the parts can't be built.
+        UserError: no checkpoint given and no published one here, or a part can't be built.
     """
     check_top(config, KEYS, "inference")
-    if not config["checkpoint"]:
-        raise UserError(
-            "No checkpoint given. Name one with checkpoint=FILE_OR_RUN_FOLDER; to get one, train "
-            "it (a small one: `make quickstart`) or fetch it (`python download_model.py --list`)."
-        )
+    checkpoint = str(config["checkpoint"] or default_name())
     _check(config)
     device = pick_device(str(config["device"]))
-    text, recognizer, _ = load_recognizer(str(config["checkpoint"]))
+    text, recognizer, _ = load_recognizer(checkpoint)
     if config["input"] is not None:
         source = str(config["input"])
         dataset = AudioFiles(source, text=text, sample_rate=recognizer.sample_rate)
@@ -88,7 +90,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         check_sample_rate(dataset, recognizer)
         name = _name_of_part(node, corpus, str(config["part"]))
     unreadable = dict(dataset.unreadable)
-    decoder = with_tuned(config["decoder"], str(config["checkpoint"]))
+    decoder = with_tuned(config["decoder"], checkpoint)
     greedy = decoder["_target_"] == "src.decoders.Greedy"
     return Inference(
         build_transcriber(recognizer.to(device), text, decoder, config["precision"]),
@@ -96,6 +98,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         build_loader(dataset, config["loader"], unreadable, pin_memory=device.type == "cuda"),
         unreadable,
         str(config["name"] or name),
+        checkpoint,
         pick_n_decoders(config["n_decoders"], device.type),
         1 if greedy else config["decode_batch"],  # which gains nothing by waiting for more
     )

@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
+from src.trainer.weights_file import SUFFIX, from_published
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
+from src.utils.published import published_file, tell_namesake
 
 FORMAT = 1
 # What inference rebuilds from a stored config; src.build holds the exact names.
@@ -36,21 +38,19 @@ def serialised(state: dict[str, Any]) -> memoryview:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU after checking it against its own checksums (CRC-32).
+    """Read a checkpoint onto the CPU after checking it against its own checksums.
 
-    Nothing in the file is executed: PyTorch's `weights_only` unpickler knows tensors and plain
-    values, and a config whose `_target_` is no part of ours is refused as a whole.
+    Nothing in the file is executed: PyTorch's `weights_only` unpickler and safetensors, in which
+    checkpoints are published, know tensors and plain values, and a config whose `_target_` is no
+    part of ours is refused as a whole.
 
     Raises:
         UserError: absent, damaged, not a checkpoint of this project, or of a newer format.
     """
     path = find_checkpoint(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip() or _marked_as_folder(archive)
-        if damaged:
-            raise zipfile.BadZipFile(f"{damaged} is not as it was written")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        published = path.suffix == SUFFIX
+        state = from_published(path.read_bytes()) if published else _read_archive(path)
     except Exception as error:  # a damaged file may make either reader stumble anywhere
         reason = str(error).split("\n")[0][:200]
         raise UserError(
@@ -73,6 +73,15 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     return state
 
 
+def _read_archive(path: Path) -> Any:
+    """What torch.save wrote, after a look at its CRC-32s."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip() or _marked_as_folder(archive)
+    if damaged:
+        raise zipfile.BadZipFile(f"{damaged} is not as it was written")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def _marked_as_folder(archive: zipfile.ZipFile) -> str | None:
     """The first entry that bears the mark of a folder.
 
@@ -92,8 +101,13 @@ def _targets(node: Any, where: str) -> Iterator[tuple[str, str]]:
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """`path` itself, or the best checkpoint of the run folder it names."""
-    path = Path(path)
+    """`path` itself, the best checkpoint of the run folder it names, or the verified file of the
+    published model of that name.
+
+    Raises:
+        UserError: none of these; or a published model whose file is not there or altered.
+    """
+    name, path = str(path), Path(path)
     candidates = [
         path,
         path / "best.pt",
@@ -102,7 +116,10 @@ def find_checkpoint(path: str | Path) -> Path:
     ]
     for candidate in candidates:
         if candidate.is_file():
+            tell_namesake(name)
             return candidate
+    if (file := published_file(name)) is not None:
+        return file
     raise UserError(
         f"{path}: no checkpoint there. `make quickstart` trains a small one in minutes, "
         "`python download_model.py --list` lists the published ones."

@@ -51,7 +51,7 @@ def fetch(
     """
     if (sha256 is None) == (md5 is None):
         raise TypeError("fetch() needs sha256= or md5=, one of them")
-    wanted = _Wanted("sha256" if sha256 else "md5", (sha256 or md5).lower(), size)
+    wanted = Wanted("sha256" if sha256 else "md5", (sha256 or md5).lower(), size)
     urls = [urls] if isinstance(urls, str) else list(urls)
     for url in urls:
         check_url(url)
@@ -71,7 +71,9 @@ def fetch(
     return destination
 
 
-class _Wanted(NamedTuple):
+class Wanted(NamedTuple):
+    """What a file must be."""
+
     algorithm: str
     digest: str
     size: int | None
@@ -88,7 +90,7 @@ class _Wanted(NamedTuple):
         return ""
 
 
-def _is_there(destination: Path, wanted: _Wanted) -> bool:
+def _is_there(destination: Path, wanted: Wanted) -> bool:
     if not destination.exists():
         return False
     fault = wanted.fault(destination)
@@ -102,7 +104,7 @@ class _Download:
     """Bytes into `part` until they are those that were wanted."""
 
     part: Path
-    wanted: _Wanted
+    wanted: Wanted
     timeout_s: float
     attempts: int
     sleep: Callable[[float], None]

@@ -2,28 +2,39 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
 from src.utils.connections import check_url
 from src.utils.errors import UserError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # never a path that leads elsewhere
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # never a path that leads elsewhere
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """One entry of the registry; the fields are its keys."""
+    """One entry of the registry; the fields are its keys, those with a default optional."""
 
     description: str
     licence: str
     size: int  # bytes
     sha256: str
-    urls: list[str]
+    urls: list[str] = field(default_factory=list)  # where it can be downloaded, or else …
+    file: str | None = None  # … its name beside the registry
+    task: str = ""  # what it reads, and into what
+    figure: str = ""  # its first error rate, with its interval
+    card: str | None = None  # file beside the registry that describes it
+
+    @property
+    def suffix(self) -> str:
+        """Of the downloaded file: .safetensors where the first URL ends so, else .pt."""
+        path = urlsplit(self.urls[0]).path
+        return PurePosixPath(path).suffix if path.endswith(".safetensors") else ".pt"
 
 
 @dataclass(frozen=True)
@@ -37,11 +48,11 @@ def read_registry(path: str | Path) -> Registry:
 
     Raises:
         UserError: the file is absent or not YAML; a key is missing, unknown or of a wrong kind; a
-            name could leave its folder; a URL can't be fetched; the default isn't listed.
+            name or file could leave its folder; a URL can't be fetched; the default isn't listed.
     """
     path = Path(path)
     content = _load(path)
-    _check_keys(content, {"default", "models"}, f"{path}")
+    _check_keys(content, {"default", "models"}, set(), f"{path}")
     listed = content["models"] or {}
     if not isinstance(listed, Mapping):
         raise UserError(f"{path}: 'models' must map names to models, found {listed!r}.")
@@ -77,28 +88,34 @@ def _load(path: Path) -> Any:
         raise UserError(f"{path}: not a YAML file ({error}); mend or restore it.") from error
 
 
-def _check_keys(entry: Any, expected: set[str], where: str) -> None:
+def _check_keys(entry: Any, needed: set[str], optional: set[str], where: str) -> None:
     found = set(entry) if isinstance(entry, Mapping) else set()
-    if missing := sorted(expected - found):
+    if missing := sorted(needed - found):
         raise UserError(f"{where}: {', '.join(missing)} missing; see the head of the file.")
-    if unknown := sorted(map(str, found - expected)):
-        raise UserError(
-            f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(expected))}."
-        )
+    if unknown := sorted(map(str, found - needed - optional)):
+        known = ", ".join(sorted(needed | optional))
+        raise UserError(f"{where}: unknown key {', '.join(unknown)}; known are {known}.")
 
 
 def _model(name: str, entry: Any, path: Path) -> PublishedModel:
     where = f"{path}: model {name}"
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UserError(
             f"{path}: {name!r} can't name a model; use letters, digits, '-', '_' and '.', and "
             "begin with a letter or digit."
         )
-    _check_keys(entry, {field.name for field in fields(PublishedModel)}, where)
+    keys = fields(PublishedModel)
+    optional = {k.name for k in keys if (k.default, k.default_factory) != (MISSING, MISSING)}
+    _check_keys(entry, {k.name for k in keys} - optional, optional, where)
     model = PublishedModel(**entry)
-    for key in ("description", "licence"):
+    for key in {"description", "licence", "task", "figure"} & set(entry):
         if not isinstance(entry[key], str) or not entry[key].strip():
             raise UserError(f"{where}: {key} is {entry[key]!r}, expected a line of text.")
+    for key in {"file", "card"} & set(entry):
+        if not isinstance(entry[key], str) or not NAME.fullmatch(entry[key]):
+            raise UserError(
+                f"{where}: {key} is {entry[key]!r}, expected a name of a file beside it."
+            )
     if type(model.size) is not int or model.size < 1:
         raise UserError(f"{where}: size is {model.size!r}, expected a number of bytes.")
     if not isinstance(model.sha256, str) or not _SHA256.fullmatch(model.sha256):
@@ -106,11 +123,21 @@ def _model(name: str, entry: Any, path: Path) -> PublishedModel:
             f"{where}: sha256 is {model.sha256!r}, expected 64 hexadecimal digits, in quotes if "
             "all are decimal."
         )
-    if not isinstance(model.urls, list) or not model.urls:
-        raise UserError(f"{where}: urls is {model.urls!r}, expected a list with at least one URL.")
+    _check_place(entry, where)
+    return model
+
+
+def _check_place(entry: Mapping[str, Any], where: str) -> None:
+    """Raise UserError unless a model has either a file or URLs that can be fetched."""
+    if ("urls" in entry) == ("file" in entry):
+        raise UserError(f"{where}: expected either urls or file; see the head of the file.")
+    if "file" in entry:
+        return
+    urls = entry["urls"]
+    if not isinstance(urls, list) or not urls:
+        raise UserError(f"{where}: urls is {urls!r}, expected a list with at least one URL.")
     try:
-        for url in model.urls:
+        for url in urls:
             check_url(str(url))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    return model

@@ -86,8 +86,64 @@ def test_a_wrong_file_is_never_left_behind(server, download, tmp_path, capsys, c
 def test_the_list_tells_name_size_licence_and_default(download, capsys):
     assert download("--list", default="small") == 0
     printed = capsys.readouterr().out
-    assert "small  0.3  MIT      a small ConvNet" in printed
+    assert "small  0.3                    MIT      a small ConvNet" in printed
     assert "fetches small, the default" in printed
+
+
+def test_the_list_tells_task_and_error_rate_where_they_are_known(download, capsys):
+    assert download("--list", task="English → text", figure="WER 9.5 % on test-clean") == 0
+    line = "small  0.3  English → text  WER 9.5 % on test-clean  MIT      a small ConvNet"
+    assert line in capsys.readouterr().out
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """Call the script with a registry beside which the default model's file lies."""
+
+    def beside(*arguments, content=BODY):
+        model = {"description": "a ConvNet", "licence": "MIT", "size": len(BODY), "sha256": SHA256}
+        models = {"small": model | {"file": "small.safetensors", "card": "small.md"}}
+        registry = tmp_path / "registry.yaml"
+        registry.write_text(yaml.safe_dump({"default": "small", "models": models}))
+        if content is not None:
+            (tmp_path / "small.safetensors").write_bytes(content)
+        return main([*arguments, "--registry", str(registry), "--out", str(tmp_path / "out")])
+
+    return beside
+
+
+@pytest.mark.parametrize("arguments", [[], ["small"]])
+def test_a_model_beside_the_registry_is_verified_where_it_lies(beside, tmp_path, capsys, arguments):
+    assert beside(*arguments) == 0
+    printed = capsys.readouterr().out
+    path = tmp_path / "small.safetensors"
+    assert f"{path}: 300,000 bytes, SHA-256 verified" in printed
+    assert f"checkpoint={path} " in printed and f"About it: {tmp_path / 'small.md'}" in printed
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "the published model small is not there; it came with the repository"),
+        (BODY[:-1], "not the published model small: 299,999 bytes instead of 300,000"),
+        (BODY[:-1] + bytes([BODY[-1] ^ 1]), "not the published model small: wrong checksum"),
+    ],
+)
+def test_a_wrong_file_beside_the_registry_is_told_and_left(
+    beside, tmp_path, capsys, content, message
+):
+    assert beside(content=content) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert (tmp_path / "small.safetensors").exists() == (content is not None)
+
+
+def test_a_url_to_safetensors_keeps_its_ending(server, download, tmp_path, capsys):
+    server.add("/x.safetensors", BODY)
+    assert download("small", urls=[server.url("/x.safetensors")]) == 0
+    assert (tmp_path / "out/small.safetensors").read_bytes() == BODY
+    assert "checkpoint=" in capsys.readouterr().out
 
 
 def test_without_a_name_and_a_default_the_list_is_shown_and_nothing_fetched(download, capsys):

@@ -44,7 +44,33 @@ def test_the_projects_own_registry_is_readable():
 def test_entries_are_read_as_written(write):
     registry = read_registry(write(GOOD))
     assert registry.default == "small"
-    assert vars(registry.models["small"]) == GOOD["models"]["small"]
+    left_out = {"file": None, "task": "", "figure": "", "card": None}
+    assert vars(registry.models["small"]) == GOOD["models"]["small"] | left_out
+
+
+def test_a_model_may_lie_beside_the_registry_and_tell_more(write):
+    content = copy.deepcopy(GOOD)
+    entry = content["models"]["small"]
+    del entry["urls"]
+    more = {"file": "small.safetensors", "task": "x → text", "figure": "WER 1 %", "card": "a.md"}
+    entry |= more
+    model = read_registry(write(content)).models["small"]
+    assert vars(model) == entry | {"urls": []}
+
+
+@pytest.mark.parametrize(
+    ("url", "suffix"),
+    [
+        ("https://example.org/a.safetensors", ".safetensors"),
+        ("https://example.org/a.safetensors?download=true", ".safetensors"),
+        ("https://example.org/a.pt", ".pt"),
+        ("https://example.org/get?id=7", ".pt"),
+    ],
+)
+def test_a_downloaded_file_is_named_after_the_kind_its_url_tells(write, url, suffix):
+    content = copy.deepcopy(GOOD)
+    content["models"]["small"]["urls"] = [url]
+    assert read_registry(write(content)).models["small"].suffix == suffix
 
 
 def test_a_name_of_digits_can_be_asked_for_by_its_text(write):
@@ -52,7 +78,7 @@ def test_a_name_of_digits_can_be_asked_for_by_its_text(write):
     assert list(read_registry(write(content)).models) == ["2024"]
 
 
-@pytest.mark.parametrize("key", ["description", "licence", "size", "sha256", "urls"])
+@pytest.mark.parametrize("key", ["description", "licence", "size", "sha256"])
 def test_a_missing_key_is_named(write, key):
     content = copy.deepcopy(GOOD)
     del content["models"]["small"][key]
@@ -60,9 +86,29 @@ def test_a_missing_key_is_named(write, key):
         read_registry(write(content))
 
 
+@pytest.mark.parametrize("places", [{}, {"urls": ["https://x.org/a"], "file": "a.safetensors"}])
+def test_a_model_lies_in_one_kind_of_place(write, places):
+    content = copy.deepcopy(GOOD)
+    del content["models"]["small"]["urls"]
+    content["models"]["small"] |= places
+    with pytest.raises(UserError, match="model small: expected either urls or file"):
+        read_registry(write(content))
+
+
+@pytest.mark.parametrize("key", ["file", "card"])
+@pytest.mark.parametrize("value", ["../a", "/etc/passwd", "a/b", "", ".a", None, 3])
+def test_files_of_a_model_lie_beside_the_registry(write, key, value):
+    content = copy.deepcopy(GOOD)
+    content["models"]["small"][key] = value
+    with pytest.raises(UserError, match=f"{key} is .*, expected a name of a file beside"):
+        read_registry(write(content))
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
+        ("task", 7, "task is 7, expected a line of text"),
+        ("figure", "", "figure is '', expected a line of text"),
         ("licence", " ", "licence is ' ', expected a line of text"),
         ("description", None, "description is None, expected a line"),
         ("size", 0, "size is 0, expected a number of bytes"),
@@ -73,7 +119,7 @@ def test_a_missing_key_is_named(write, key):
         ("urls", [], r"urls is \[\], expected a list"),
         ("urls", "https://example.org/small.pt", "urls is 'https.*', expected a list"),
         ("urls", ["ftp://example.org/small.pt"], "'ftp://.*' can't be fetched: expected https"),
-        ("md5", "ab" * 16, "unknown key md5; known are description"),
+        ("md5", "ab" * 16, "unknown key md5; known are card, descr"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_model(write, key, value, message):

@@ -1,0 +1,90 @@
+"""Published models on this disk: from a name in the registry to a verified file."""
+
+import logging
+from pathlib import Path
+
+from src.utils.download import Wanted
+from src.utils.errors import UserError
+from src.utils.registry import NAME, PublishedModel, read_registry
+
+REGISTRY = Path(__file__).resolve().parents[2] / "pretrained" / "registry.yaml"
+DOWNLOADS = Path("data/models")  # below the folder where commands are run
+
+_log = logging.getLogger(__name__)
+
+
+def file_of(name: str, model: PublishedModel, registry: Path, downloads: Path = DOWNLOADS) -> Path:
+    """Where a model's file lies, or will once it is downloaded.
+
+    Args:
+        registry: the file that lists the model.
+        downloads: folder for what comes from a URL.
+    """
+    if model.file is not None:
+        return registry.parent / model.file
+    return downloads / f"{name}{model.suffix}"
+
+
+def check_file(path: Path, name: str, model: PublishedModel) -> None:
+    """Raise UserError unless the file is there and the one that was published."""
+    mend = f"`python download_model.py {name}` fetches it."
+    if model.file is not None:
+        mend = "it came with the repository: take it from there again."
+    if not path.is_file():
+        raise UserError(f"{path}: the published model {name} is not there; {mend}")
+    if fault := Wanted("sha256", model.sha256.lower(), model.size).fault(path):
+        raise UserError(f"{path}: not the published model {name}: {fault}; {mend}")
+
+
+def published_file(name: str) -> Path | None:
+    """The verified file of a model of our registry; None where that lists no such name.
+
+    Raises:
+        UserError: the file is not there, or another than was published.
+    """
+    if not NAME.fullmatch(name):
+        return None
+    model = read_registry(REGISTRY).models.get(name)
+    if model is None:
+        return None
+    path = file_of(name, model, REGISTRY)
+    check_file(path, name, model)
+    return path
+
+
+def default_name() -> str:
+    """The model that is taken where none is named.
+
+    Raises:
+        UserError: there is none, or its file is not there.
+    """
+    registry = read_registry(REGISTRY)
+    name = registry.default
+    if name is None:
+        raise UserError(
+            "No checkpoint given. Name one with checkpoint=FILE_OR_RUN_FOLDER; to get one, train "
+            "it (a small one: `make quickstart`) or fetch it (`python download_model.py --list`)."
+        )
+    path = file_of(name, registry.models[name], REGISTRY)
+    if not path.is_file():
+        raise UserError(
+            f"No checkpoint given, and the default one, {name}, is not at {path}: "
+            "`python download_model.py` fetches it."
+        )
+    return name
+
+
+def tell_namesake(name: str) -> None:
+    """Warn where a path that is read hides a published model of the same name."""
+    if not NAME.fullmatch(name):
+        return
+    try:
+        model = read_registry(REGISTRY).models.get(name)
+    except UserError:
+        return  # whoever names a path needs no registry
+    if model is not None:
+        _log.warning(
+            "%s is a path here and a published model too; the path is read. The model's own file "
+            "is %s.",
+            *(name, file_of(name, model, REGISTRY)),
+        )

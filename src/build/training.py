@@ -63,6 +63,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         max_grad_norm=settings.max_grad_norm,
         precision=settings.precision,
         seed=config["seed"],
+        consistency=settings.consistency,
         ema_decay=settings.ema_decay,
         augment_waveforms=of_waveforms and of_waveforms.to(device),
     )

@@ -1,6 +1,7 @@
 """Training objectives over Emissions."""
 
+from src.loss.consistency import Consistent
 from src.loss.ctc import CTC, CTCLoss
 from src.loss.frames import FrameCrossEntropy
 
-__all__ = ["CTC", "CTCLoss", "FrameCrossEntropy"]
+__all__ = ["CTC", "CTCLoss", "Consistent", "FrameCrossEntropy"]

@@ -18,6 +18,7 @@ class CTCLoss(NamedTuple):
     per_utterance: Tensor  # (B,) −ln p(target), 0 where impossible
     n_tokens: Tensor  # scalar int64, target tokens of the utterances that can be aligned
     impossible: Tensor  # (B,) bool, True where no alignment exists
+    consistency: Tensor | None = None  # scalar, nats between two views; None where there is one
 
 
 class CTC(nn.Module):

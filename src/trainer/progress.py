@@ -128,7 +128,7 @@ class Meter:
             yield batch
 
     def summary(self) -> dict[str, float]:
-        """Loss, gradient norm, speed and share of time spent waiting, over the window."""
+        """Losses, gradient norm, speed and share of time spent waiting, over the window."""
         elapsed = max(1e-9, time.monotonic() - self.started)
         learned = [report for report in self.reports if not report.skipped]
         timed = self.reports[self.n_earlier :]
@@ -142,6 +142,8 @@ class Meter:
         if learned:
             values["loss"] = sum(r.loss for r in learned) / len(learned)
             values["grad_norm"] = sum(r.grad_norm for r in learned) / len(learned)
+        if apart := [r.consistency for r in learned if r.consistency is not None]:
+            values["consistency"] = sum(apart) / len(apart)
         return values
 
     def postfix(self, learning_rate: float) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What one optimizer step found out, read without making the CPU wait for the device."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,6 +22,7 @@ class StepReport:
     audio_s: float = 0.0
     padded_s: float = 0.0  # the same with the padding of the batches
     skipped: str | None = None  # "non-finite" or "out of memory": no weight was changed
+    consistency: float | None = None  # of two views, nats per target token; None = one view
     ids: list[str] = field(default_factory=list)  # utterances of a skipped step
 
 
@@ -52,10 +53,12 @@ class PendingReport:
         for loss in losses:
             host[-2] += sum(loss.impossible.tolist())
             host[-1] += loss.n_tokens.tolist()
-        nats = torch.stack([loss.total.detach() for loss in losses]).sum().double()
+        nats = _sum(loss.total for loss in losses)
+        self._has_views = losses[0].consistency is not None
+        apart = _sum(loss.consistency for loss in losses) if self._has_views else 0 * nats
         counts = torch.tensor(host, dtype=torch.float64).to(nats.device, non_blocking=True)
-        sums = parallel.add_up(torch.cat([nats[None], counts]))
-        self.is_bad = (~(sums[0] + grad_norm).isfinite()).float()
+        sums = parallel.add_up(torch.cat([nats[None], apart[None], counts]))
+        self.is_bad = (~(sums[0] + sums[1] + grad_norm).isfinite()).float()
         self._figures = torch.cat([sums, grad_norm.double()[None]])
         self._event: torch.cuda.Event | None = None
 
@@ -82,20 +85,26 @@ class PendingReport:
             return self._failed(report, "out of memory")
         if self._event:
             self._event.synchronize()
-        nats, n, audio_s, padded_s, n_impossible, n_tokens, norm = self._figures.tolist()
-        loss = nats / max(1, n_tokens)
+        nats, apart, n, audio_s, padded_s, n_impossible, n_tokens, norm = self._figures.tolist()
+        loss, apart = nats / max(1, n_tokens), apart / max(1, n_tokens)
         report = StepReport(loss, norm, int(n), int(n_impossible), audio_s, padded_s)
+        report.consistency = apart if self._has_views else None
         # With fp16 an overflowing gradient is daily business: the scaler skips and adapts,
         # unless there is no scale left to blame.
-        overflowed = math.isfinite(loss) and not math.isfinite(norm)
+        overflowed = math.isfinite(loss + apart) and not math.isfinite(norm)
         if overflowed and self._scaler.is_enabled() and self._scaler.get_scale() > 1:
             return report
-        return report if math.isfinite(loss + norm) else self._failed(report, "non-finite")
+        return report if math.isfinite(loss + apart + norm) else self._failed(report, "non-finite")
 
     def _failed(self, report: StepReport, why: str) -> StepReport:
         report.skipped = why
         report.ids = [utterance_id for batch in self._batches for utterance_id in batch.ids]
         return report
+
+
+def _sum(nats: Iterable[Tensor]) -> Tensor:
+    """Over micro-batches, float64."""
+    return torch.stack([n.detach() for n in nats]).sum().double()
 
 
 def _speech(batches: Sequence[Batch], sample_rate: int) -> tuple[int, float, float]:

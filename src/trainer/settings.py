@@ -1,5 +1,6 @@
 """What a person decides about a run; configs/trainer/default.yaml says it in YAML."""
 
+import math
 from dataclasses import dataclass
 
 from src.utils.errors import UserError
@@ -24,6 +25,8 @@ class Settings:
         max_grad_norm: gradients are scaled down to this L2 norm.
         ema_decay: of the moving average of the weights, which is then what is validated, saved
             for inference and kept as best; None = none.
+        consistency: weight α of the consistency of two views of each utterance, whose masks and
+            dropout differ (`src.loss.Consistent`); None = one view.
         precision: "float32", "bf16" or "fp16" (with loss scaling).
         non_finite: "skip" a step whose loss or gradient is not finite, or "stop" the run.
         max_skipped_in_a_row: failed steps in a row that end the run whatever the policy.
@@ -45,6 +48,7 @@ class Settings:
     log_every: int
     max_grad_norm: float
     ema_decay: float | None
+    consistency: float | None
     precision: str
     non_finite: str
     max_skipped_in_a_row: int
@@ -64,6 +68,11 @@ class Settings:
             raise UserError(
                 f"trainer.ema_decay={self.ema_decay}: expected a number between 0 and 1, such as "
                 "0.999, or null."
+            )
+        if self.consistency is not None and not 0 < self.consistency < math.inf:
+            raise UserError(
+                f"trainer.consistency={self.consistency}: expected a number above 0, such as "
+                "0.2, or null."
             )
         if self.non_finite not in ("skip", "stop"):
             raise UserError(f"trainer.non_finite={self.non_finite}: expected skip or stop.")

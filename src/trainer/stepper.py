@@ -14,9 +14,11 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from src.batch import Batch
+from src.loss import Consistent
 from src.recognizer import Recognizer
 from src.trainer.moving_average import MovingAverage
 from src.trainer.reports import PendingReport, StepReport
+from src.transforms.views import TwoViews
 from src.utils import parallel
 from src.utils.devices import autocast
 from src.utils.errors import UserError
@@ -40,6 +42,8 @@ class Stepper:
         precision: "float32", "bf16" or "fp16" (with loss scaling).
         augment: `(features, lengths, generator) -> features`.
         seed: of the augmentation, which depends on (seed, step, process) only.
+        consistency: weight of the consistency of two views of each utterance, which `augment`
+            and dropout make, against the loss; None = one view.
         ema_decay: of a moving average of the recogniser's weights; None = no average.
         augment_waveforms: `(waveforms, lengths, generator) -> (waveforms, lengths)`, its generator
             and lengths on the CPU; None = waveforms as they come.
@@ -55,13 +59,15 @@ class Stepper:
         max_grad_norm: float,
         precision: str,
         seed: int,
+        consistency: float | None = None,
         ema_decay: float | None = None,
         augment_waveforms: nn.Module | None = None,
     ) -> None:
         self.recognizer = recognizer
-        self.augment = augment
+        self.augment = TwoViews(augment) if consistency else augment
         self.augment_waveforms = augment_waveforms
-        self.loss = loss
+        self.loss = Consistent(loss) if consistency else loss
+        self.consistency = consistency
         self.optimizer = optimizer
         self.max_grad_norm = max_grad_norm
         self.precision = precision
@@ -146,12 +152,17 @@ class Stepper:
         if self.augment_waveforms:
             waveforms, lengths = self.augment_waveforms(waveforms, lengths, of_waveforms)
         features, lengths = self.recognizer.features(waveforms, lengths)
+        if self.consistency:  # both views pass the model together
+            features, lengths = features.repeat(2, 1, 1), lengths.repeat(2)
         with autocast(self.device, self.precision):
             features = self.augment(features, lengths, of_features)
             emissions = self.model(features, lengths)
         loss = self.loss(emissions, batch.tokens, batch.token_lengths)
+        nats = loss.total
+        if self.consistency:
+            nats = nats + self.consistency * loss.consistency
         # DistributedDataParallel takes the mean over the processes; we want the sum.
-        self.scaler.scale(loss.total * (parallel.n_processes() / n_tokens)).backward()
+        self.scaler.scale(nats * (parallel.n_processes() / n_tokens)).backward()
         return loss
 
     def _update(self, is_bad: Tensor) -> None:

@@ -49,7 +49,7 @@ def make_trainer(run_dir: Path, **changes) -> Trainer:
     stepper = Stepper(
         recognizer, augment, loss, optimizer,
         max_grad_norm=settings.max_grad_norm, precision=settings.precision, seed=3,
-        ema_decay=settings.ema_decay,
+        consistency=settings.consistency, ema_decay=settings.ema_decay,
     )  # fmt: skip
     decoders = {"greedy": Greedy(dataset.text.vocabulary)}
     read = Transcriber(recognizer, dataset.text, decoders).predict

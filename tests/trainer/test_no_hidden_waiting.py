@@ -95,7 +95,9 @@ class Asked(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def make_stepper(model: Path, transform: str, augment: str) -> Stepper:
+def make_stepper(
+    model: Path, transform: str, augment: str, consistency: float | None = None
+) -> Stepper:
     front_end = build_part(f"transform/{transform}")
     keys = NARROW | {"n_rnn_layers": 1}  # each frame of each layer passes through the watchman
     n_features = front_end.n_features
@@ -110,6 +112,7 @@ def make_stepper(model: Path, transform: str, augment: str) -> Stepper:
         max_grad_norm=1.0,
         precision="bf16",
         seed=1,
+        consistency=consistency,
         ema_decay=0.9,
     )
 

@@ -66,7 +66,9 @@ def batches(clips: Sequence[np.ndarray], rate: int) -> Iterator[tuple[Tensor, Te
     for start in range(0, len(clips) - 1, 2):
         yield side_by_side(clips[start : start + 2])
     yield side_by_side(clips)
-    yield side_by_side([*clips[::-1], clips[0][: rate // 100]], extra=int(EXTRA_S * rate))
+    short = clips[0][: rate // 100]
+    yield side_by_side([short])
+    yield side_by_side([*clips[::-1], short], extra=int(EXTRA_S * rate))
 
 
 def side_by_side(clips: Sequence[np.ndarray], extra: int = 0) -> tuple[Tensor, Tensor]:

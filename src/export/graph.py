@@ -11,7 +11,9 @@ from torch.overrides import TorchFunctionMode
 from src.models.causal import CausalConv
 from src.models.rawnet import LearnedFilters
 from src.recognizer import Recognizer
+from src.transforms.features import RawFrames
 from src.transforms.framing import Framing, PowerSpectrum
+from src.transforms.stacking import Stacked
 
 
 class Graph(nn.Module):
@@ -31,22 +33,32 @@ class Graph(nn.Module):
         self.recognizer = copy.deepcopy(recognizer).cpu().eval().requires_grad_(False)
         self.eval()
         rate = recognizer.sample_rate
-        framings = [m for m in self.recognizer.modules() if isinstance(m, Framing)]
-        window = max(framing.window_length for framing in framings)
+        window = samples_of_a_frame(recognizer.front_end.features)
         self.silence = window + round(2 * recognizer.frame_s * rate)  # samples
         noise = torch.randn(2, rate // 4 + 77, generator=torch.Generator().manual_seed(0))
         self.example = 0.1 * noise, torch.tensor([rate // 4, 999])
         self(*self.example)  # what is looked at once, such as stored statistics, is looked at now
         replace(self.recognizer, CausalConv, HeardAtOnce)
         replace(self.recognizer, LearnedFilters, FixedFilters)
+        # Frames that don't overlap are contiguous or not as their waveform is long: torch.export
+        # would refuse lengths whose frames are not as the example's.
+        for raw in [m for m in self.recognizer.modules() if isinstance(m, RawFrames)]:
+            replace(raw, Framing, MatrixFraming)
         if not fft:
             replace(self.recognizer, PowerSpectrum, MatrixSpectrum)
-            replace(self.recognizer, Framing, MatrixFraming)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Waveforms (B, N) float32 and lengths (B,) in samples to (B, T_out, V) and (B,)."""
         log_probs, lengths = self.recognizer(functional.pad(waveforms, (0, self.silence)), lengths)
         return log_probs, lengths
+
+
+def samples_of_a_frame(features: nn.Module) -> int:
+    """Samples that one feature frame hears."""
+    if isinstance(features, Stacked):
+        hop = round(features.features.hop_s * features.sample_rate)
+        return samples_of_a_frame(features.features) + (features.n_frames - 1) * hop
+    return max(m.window_length for m in features.modules() if isinstance(m, Framing))
 
 
 def replace(module: nn.Module, kind: type[nn.Module], by: Callable[..., nn.Module]) -> None:

@@ -1,5 +1,7 @@
 """Waveforms → features, on whole batches, on any device."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -77,6 +79,9 @@ class FrontEnd(nn.Module):
         return torch.cat([waveforms[:, :1], later], dim=1)
 
 
-def _full_precision(x: Tensor) -> torch.autocast:
+def _full_precision(x: Tensor) -> AbstractContextManager:
     """The dynamic range of a power spectrum does not fit into 16 bits."""
-    return torch.autocast(x.device.type, enabled=False)
+    # Where nothing would be cast there is nothing to forbid: torch.export fails on a context with
+    # no operator within, which is what NoNormalisation leaves.
+    casts = torch.is_autocast_enabled(x.device.type)
+    return torch.autocast(x.device.type, enabled=False) if casts else nullcontext()

@@ -48,4 +48,7 @@ class Stacked(nn.Module):
         while (missing := self.n_frames - x.shape[1]) > 0:  # again where no window was full
             waveforms = functional.pad(waveforms, (0, missing * hop))
             x = self.features(waveforms)
-        return x.unfold(1, self.n_frames, self.stride).transpose(2, 3).flatten(2)
+        last = (x.shape[1] - self.n_frames) // self.stride * self.stride  # where one begins
+        # Not unfold, which ONNX knows only where the number of frames is fixed.
+        parts = [x[:, i : i + last + 1 : self.stride] for i in range(self.n_frames)]
+        return torch.cat(parts, dim=2)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from src.batch import Emissions
 from src.models.checks import check_share, check_whole
 from src.models.frames import enter, strided_lengths
-from src.models.layers import BiRecurrence, ConvBlock, MaskedBatchNorm, log_probabilities
+from src.models.layers import BiRecurrence, ConvStack, MaskedBatchNorm, log_probabilities
 
 # Of each convolution: share of the feature maps, kernel (time, frequency), stride (time,
 # frequency). 201 bins become 67, 34 and 17: harmonics of 100 to 200 Hz lie 3 to 5 bins apart, so
@@ -48,8 +48,9 @@ class CNNGRU(nn.Module):
         check_whole("model.n_rnn_layers", n_rnn_layers, 1, 10)
         check_whole("model.width", width, 1, 8192)
         check_share("model.dropout", dropout)
-        self.convs, n_inputs = _convolutions(n_features, n_channels)
-        widths = [n_inputs] + [2 * width] * (n_rnn_layers - 1)
+        blocks = [(share * n_channels, kernel, stride) for share, kernel, stride in CONVOLUTIONS]
+        self.convs = ConvStack(n_features, blocks)
+        widths = [self.convs.n_outputs] + [2 * width] * (n_rnn_layers - 1)
         self.rnns = nn.ModuleList(BiRecurrence(nn.GRU, n, width, "concat") for n in widths)
         self.norms = nn.ModuleList(MaskedBatchNorm(n) for n in widths[1:])
         self.dropout = nn.Dropout(dropout)
@@ -61,22 +62,8 @@ class CNNGRU(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Emissions:
         """Features (B, T, F) and their lengths (B,) to log-probabilities (B, ⌈T / 2⌉, V)."""
-        x, frames = enter(features, lengths)
-        x = x.unsqueeze(-1)  # (B, T, F, 1 channel)
-        for conv in self.convs:
-            x, frames = conv(x, frames)
-        x = self.rnns[0](self.dropout(x.flatten(2)), frames)  # (B, T_out, D)
+        x, frames = self.convs(*enter(features, lengths))  # (B, T_out, F' · C)
+        x = self.rnns[0](self.dropout(x), frames)  # (B, T_out, D)
         for norm, rnn in zip(self.norms, self.rnns[1:], strict=True):
             x = rnn(self.dropout(norm(x, frames)), frames)
         return Emissions(log_probabilities(self.head(x)), frames.lengths)
-
-
-def _convolutions(n_features: int, n_channels: int) -> tuple[nn.ModuleList, int]:
-    """The three convolutions, and the width of the frames they emit."""
-    blocks, n_bins, n_in = nn.ModuleList(), n_features, 1
-    for share, kernel, stride in CONVOLUTIONS:
-        same = (kernel[1] - 1) // 2  # frequency padding that keeps the edges
-        n_out = share * n_channels
-        blocks.append(ConvBlock(n_in, n_out, kernel, stride, same))
-        n_bins, n_in = blocks[-1].n_bins(n_bins), n_out
-    return blocks, n_bins * n_in

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from src.batch import Emissions
 from src.models.checks import check_channels, check_share, check_whole
 from src.models.frames import enter, strided_lengths
-from src.models.layers import BiRecurrence, ConvBlock, MaskedBatchNorm, log_probabilities
+from src.models.layers import BiRecurrence, ConvStack, MaskedBatchNorm, log_probabilities
 from src.utils.errors import UserError
 
 KERNELS = (5, 5, 3, 3)  # of each convolution, over time and frequency alike
@@ -52,8 +52,8 @@ class ConvNet(nn.Module):
         check_whole("model.n_rnn_layers", n_rnn_layers, 1, 10)
         check_whole("model.rnn_width", rnn_width, 1, 8192)
         check_share("model.dropout", dropout)
-        self.convs, n_inputs = _convolutions(n_features, channels)
-        widths = [n_inputs] + [rnn_width] * (n_rnn_layers - 1)
+        self.convs = _convolutions(n_features, channels)
+        widths = [self.convs.n_outputs] + [rnn_width] * (n_rnn_layers - 1)
         self.rnns = nn.ModuleList(BiRecurrence(nn.LSTM, n, rnn_width, "sum") for n in widths)
         self.norms = nn.ModuleList(MaskedBatchNorm(rnn_width) for _ in widths[1:])
         self.dropout = nn.Dropout(dropout)
@@ -65,28 +65,20 @@ class ConvNet(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Emissions:
         """Features (B, T, F) and their lengths (B,) to log-probabilities (B, ⌈T / 4⌉, V)."""
-        x, frames = enter(features, lengths)
-        x = x.unsqueeze(-1)  # (B, T, F, 1 channel)
-        for conv in self.convs:
-            x, frames = conv(x, frames)
-        x = self.rnns[0](self.dropout(x.flatten(2)), frames)  # (B, T_out, D)
+        x, frames = self.convs(*enter(features, lengths))  # (B, T_out, F' · C)
+        x = self.rnns[0](self.dropout(x), frames)  # (B, T_out, D)
         for norm, rnn in zip(self.norms, self.rnns[1:], strict=True):
             x = rnn(self.dropout(norm(x, frames)), frames)
         return Emissions(log_probabilities(self.head(x)), frames.lengths)
 
 
-def _convolutions(n_features: int, channels: Sequence[int]) -> tuple[nn.ModuleList, int]:
-    """The four convolutions, and the width of the frames they emit."""
+def _convolutions(n_features: int, channels: Sequence[int]) -> ConvStack:
+    blocks = [
+        (n_out, (kernel, kernel), (stride, FREQUENCY_STRIDE))
+        for n_out, kernel, stride in zip(channels, KERNELS, TIME_STRIDES, strict=True)
+    ]
     missing = max(0, UNPADDED_FEATURES - n_features)
-    paddings = ((missing + 1) // 2, 0, 0, 0)
-    blocks, n_bins, n_in = nn.ModuleList(), n_features, 1
-    for n_out, kernel, stride, padding in zip(
-        channels, KERNELS, TIME_STRIDES, paddings, strict=True
-    ):
-        strides = (stride, FREQUENCY_STRIDE)
-        blocks.append(ConvBlock(n_in, n_out, (kernel, kernel), strides, padding, CEILING))
-        n_bins, n_in = blocks[-1].n_bins(n_bins), n_out
-    return blocks, n_bins * n_in
+    return ConvStack(n_features, blocks, paddings=((missing + 1) // 2, 0, 0, 0), ceiling=CEILING)
 
 
 def _check_features(n_features: int) -> None:

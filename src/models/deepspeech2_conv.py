@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from src.batch import Emissions
 from src.models.checks import check_share, check_whole
 from src.models.frames import enter, strided_lengths
-from src.models.layers import BiRecurrence, ConvBlock, MaskedBatchNorm, log_probabilities
+from src.models.layers import BiRecurrence, ConvStack, MaskedBatchNorm, log_probabilities
 
 # Of each convolution: channels, kernel (time, frequency), stride (time, frequency).
 CONVOLUTIONS = (
@@ -46,8 +46,8 @@ class DeepSpeech2Conv(nn.Module):
         check_whole("model.n_rnn_layers", n_rnn_layers, 1, 10)
         check_whole("model.width", width, 1, 8192)
         check_share("model.dropout", dropout)
-        self.convs, n_inputs = _convolutions(n_features)
-        widths = [n_inputs] + [width] * (n_rnn_layers - 1)
+        self.convs = ConvStack(n_features, CONVOLUTIONS)
+        widths = [self.convs.n_outputs] + [width] * (n_rnn_layers - 1)
         self.norms = nn.ModuleList(MaskedBatchNorm(n) for n in widths)
         self.rnns = nn.ModuleList(BiRecurrence(nn.GRU, n, width, "sum") for n in widths)
         self.dropout = nn.Dropout(dropout)
@@ -60,22 +60,8 @@ class DeepSpeech2Conv(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Emissions:
         """Features (B, T, F) and their lengths (B,) to log-probabilities (B, ⌈T / 2⌉, V)."""
-        x, frames = enter(features, lengths)
-        x = x.unsqueeze(-1)  # (B, T, F, 1 channel)
-        for conv in self.convs:
-            x, frames = conv(x, frames)
-        x = x.flatten(2)  # (B, T_out, F' · C)
+        x, frames = self.convs(*enter(features, lengths))  # (B, T_out, F' · C)
         for norm, rnn in zip(self.norms, self.rnns, strict=True):
             x = rnn(self.dropout(norm(x, frames)), frames)
         x = self.head(self.last_norm(x, frames))
         return Emissions(log_probabilities(x), frames.lengths)
-
-
-def _convolutions(n_features: int) -> tuple[nn.ModuleList, int]:
-    """The three convolutions, and the width of the frames they emit."""
-    blocks, n_bins, n_in = nn.ModuleList(), n_features, 1
-    for n_out, kernel, stride in CONVOLUTIONS:
-        same = (kernel[1] - 1) // 2  # frequency padding that keeps the edges
-        blocks.append(ConvBlock(n_in, n_out, kernel, stride, same))
-        n_bins, n_in = blocks[-1].n_bins(n_bins), n_out
-    return blocks, n_bins * n_in

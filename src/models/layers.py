@@ -1,5 +1,7 @@
 """Convolution, normalisation and recurrence that let no padding through."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -90,6 +92,40 @@ class ConvBlock(nn.Module):
         frames = frames.strided(self.conv.stride[0])
         x = self.norm(x, frames)
         return functional.hardtanh_(x, 0.0, self.ceiling), frames
+
+
+class ConvStack(nn.ModuleList):
+    """`ConvBlock`s over a spectrogram, one after another.
+
+    Args:
+        n_features: feature bins.
+        blocks: of each, feature maps, kernel and stride (time, frequency).
+        paddings: of each, zeros at both ends of the frequency axis, in bins; None keeps the edges,
+            (kernel − 1) / 2.
+        ceiling: largest output; infinity gives the plain ReLU.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        blocks: Sequence[tuple[int, tuple[int, int], tuple[int, int]]],
+        paddings: Sequence[int] | None = None,
+        ceiling: float = float("inf"),
+    ) -> None:
+        super().__init__()
+        paddings = paddings or [(kernel[1] - 1) // 2 for _, kernel, _ in blocks]
+        n_bins, n_in = n_features, 1
+        for (n_out, kernel, stride), padding in zip(blocks, paddings, strict=True):
+            self.append(ConvBlock(n_in, n_out, kernel, stride, padding, ceiling))
+            n_bins, n_in = self[-1].n_bins(n_bins), n_out
+        self.n_outputs = n_bins * n_in  # values of an emitted frame
+
+    def forward(self, x: Tensor, frames: Frames) -> tuple[Tensor, Frames]:
+        """x (B, T, F) to (B, T_out, n_outputs), silent in its padding as x is, and its frames."""
+        x = x.unsqueeze(-1)  # (B, T, F, 1 channel)
+        for block in self:
+            x, frames = block(x, frames)
+        return x.flatten(2), frames
 
 
 class BiRecurrence(nn.Module):

@@ -149,8 +149,8 @@ def _best_kept(folder: Path) -> tuple[str, float | None, int]:
     """Metric, best value and step by the names of the checkpoints kept: a killed run has these."""
     found = []
     for path in folder.glob("checkpoints/top_*=*_step=*.pt"):
-        name, value, step = re.fullmatch(r"top_(.+)=(.+)_step=(\d+)", path.stem).groups()
-        found.append((float(value), int(step), name))
+        if match := re.fullmatch(r"top_(.+)=([-\d.]+)_step=(\d+)", path.stem):
+            found.append((float(match[2]), int(match[3]), match[1]))
     if not found:
         return "best", None, 0
     value, _, name = min(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from src.sweeps import has_begun, read_sweep, trial_name
+from src.sweeps import has_begun, note, read_sweep, trial_name
 from src.utils.errors import UserError
 from tests.reliability.tiny_run import differences, outcome
 
@@ -85,6 +85,18 @@ def test_a_trials_name_is_that_of_its_overrides_in_any_order():
     assert trial_name([*words[::-1], "run_dir=b", "resume=c"])[-8:] == name[-8:]
     assert trial_name([*words[:-1], "optimizer.lr=1e-4"]) != name
     assert "=" not in trial_name(["+a.b=[1,2]"]) and "/" not in trial_name(["a=b/c"])
+
+
+def test_a_killed_trial_is_known_by_the_checkpoints_kept(tmp_path):
+    kept = tmp_path / "trial" / "checkpoints"
+    kept.mkdir(parents=True)
+    note(kept.parent, ["seed=1", "run_dir=here"])
+    names = ("top_per=0.20000_step=40", "top_per=0.15000_step=20", "top_per=0.1_step=9 (copy)")
+    for name in names:
+        (kept / f"{name}.pt").write_bytes(b"")
+    [trial] = read_sweep(tmp_path)
+    assert (trial.status, trial.metric, trial.best, trial.step) == ("unfinished", "per", 0.15, 40)
+    assert trial.overrides == {"seed": "1"} and trial.minutes is None
 
 
 def test_a_folder_without_trials_tells_the_command_that_makes_them(tmp_path):

@@ -54,7 +54,8 @@ def folder_rows(root: Path) -> Iterator[Row | Flaw]:
 
 def _pairs(root: Path, names: list[str]) -> Iterator[Row | Flaw]:
     """Recordings with the text beside them; `names` are files below root."""
-    texts = {os.path.splitext(name)[0]: name for name in names if name.endswith(".txt")}  # noqa: PTH122
+    pairs = map(os.path.splitext, names)
+    texts = {stem: stem + end for stem, end in pairs if end.lower() == ".txt"}
     sounds: dict[str, str] = {}
     for name in filter(_is_sound, names):
         stem = os.path.splitext(name)[0]  # noqa: PTH122

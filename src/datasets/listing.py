@@ -52,7 +52,7 @@ class Listing(NamedTuple):
 def listed(found: Iterable[Row | Flaw]) -> Listing:
     """Sort rows from flaws; a second row of an id, or one whose text is no text, is a flaw."""
     listing = Listing([], [])
-    taken: set[str] = set()
+    taken: dict[str, str] = {}  # key → id as the corpus writes it
     for item in found:
         if isinstance(item, Flaw):
             listing.flaws.append(item)
@@ -60,12 +60,14 @@ def listed(found: Iterable[Row | Flaw]) -> Listing:
         row = item._replace(id=safe_name(item.id), text=" ".join(item.text.split()))
         key = row.id.casefold()  # predictions are files of this name
         if key in taken:
-            listing.flaws.append(flaw_of(row, LISTED_TWICE))
+            same = taken[key] == item.id
+            told = "" if same else f"{item.id} and {taken[key]} would be one file name"
+            listing.flaws.append(flaw_of(row, LISTED_TWICE, told))
         elif not _is_text(row.text):
             listing.flaws.append(flaw_of(row, NOT_UTF8))
         else:
             listing.rows.append(row)
-        taken.add(key)
+        taken.setdefault(key, item.id)
     return listing
 
 
@@ -120,6 +122,13 @@ def table_of(path: Path, needed: Iterable[str]) -> Iterator[dict[str, str] | Fla
     Raises:
         UserError: the first line lacks a column that is needed.
     """
+    return (line for _, line in numbered_table(path, needed))
+
+
+def numbered_table(
+    path: Path, needed: Iterable[str]
+) -> Iterator[tuple[int, dict[str, str] | Flaw]]:
+    """The same with the number of each line, from 2 up; blank ones are passed over."""
     with open_list(path) as file:
         names = file.readline().rstrip("\n").split("\t")
         if missing := [name for name in needed if name not in names]:
@@ -130,10 +139,11 @@ def table_of(path: Path, needed: Iterable[str]) -> Iterator[dict[str, str] | Fla
         for number, line in enumerate(file, 2):
             values = line.rstrip("\n").split("\t")
             if len(values) == len(names):
-                yield dict(zip(names, values, strict=True))
+                yield number, dict(zip(names, values, strict=True))
             elif line.strip():
                 told = f"{path.name} line {number}"
-                yield Flaw(told, MALFORMED, f"{len(values)} columns instead of {len(names)}")
+                explanation = f"{len(values)} columns instead of {len(names)}"
+                yield number, Flaw(told, MALFORMED, explanation)
 
 
 def find_home(root: Path, mark: str, corpus: str, advice: str) -> Path:

@@ -20,11 +20,12 @@ from typing import Any
 
 from src.datasets.files import safe_name, unique_ids
 from src.datasets.librispeech_scan import LISTED_TWICE
-from src.datasets.listing import MALFORMED, Flaw, Row, flaw_of, open_list, table_of
+from src.datasets.listing import MALFORMED, Flaw, Row, flaw_of, numbered_table, open_list
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+TABLES = (".csv", ".tsv")
+SUFFIXES = (".jsonl", ".json", *TABLES)
 NAMES = {
     "path": ("path", "audio_filepath", "audio", "file", "wav"),
     "text": ("text", "sentence", "transcript", "transcription"),
@@ -110,9 +111,9 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _csv(path: Path) -> Iterator[tuple[int, Any]]:
     with open_list(path, newline="") as file:
-        reader = csv.reader(file)
+        reader = csv.reader(file, skipinitialspace=True)
         try:
-            names = next(reader, [])
+            names = [name.strip() for name in next(reader, [])]
             _check_names(path, names)
             for values in reader:
                 # A quote that is never closed would swallow the lines after it.
@@ -130,7 +131,7 @@ def _csv(path: Path) -> Iterator[tuple[int, Any]]:
 def _tsv(path: Path) -> Iterator[tuple[int, Any]]:
     with open_list(path) as file:
         _check_names(path, file.readline().rstrip("\n").split("\t"))
-    yield from enumerate(table_of(path, ()), 2)
+    yield from numbered_table(path, ())
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -147,11 +148,13 @@ def _row(path: Path, told: str, line: Any) -> Row | Flaw:
     if isinstance(line, Flaw):
         return line
     if not isinstance(line, Mapping):
-        return Flaw(told, MALFORMED, f"{told} can't be taken apart")
+        is_table = path.suffix.lower() in TABLES
+        expected = "a value for each column" if is_table else "one {…} on each line"
+        return Flaw(told, MALFORMED, f"{told} can't be taken apart; expected {expected}")
     values = {key: _value(line, names) for key, names in NAMES.items()}
     if not isinstance(values["path"], str) or not isinstance(values["text"], str):
         return Flaw(told, MALFORMED, f"{told} has no path, or no text")
-    name = str(values["id"] or "")
+    name = "" if values["id"] is None else str(values["id"])  # 0 is a name too
     split = SPLIT_NAMES.get(str(values["split"] or "").lower())
     if split is None:
         return Flaw(name or told, "of an unknown split", f"split={values['split']}")

@@ -22,6 +22,7 @@ def read(root, split: str = "train", **keys) -> Folder:
 
 def test_texts_beside_recordings_are_their_transcripts(tmp_path):
     write(tmp_path, {"a.wav": "Go\nup!", "day 1/b.FLAC": "\ufeffstop", "day 1/c.ogg": "no"})
+    (tmp_path / "a.txt").rename(tmp_path / "a.TXT")
     corpus = read(tmp_path)
     found = {u.id: (u.target, u.speaker, len(u.waveform)) for u in corpus}
     assert found == {

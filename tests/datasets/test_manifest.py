@@ -53,6 +53,16 @@ def read(tmp_path, name: str, content: str) -> list[Row | Flaw]:
     return list(manifest_rows(tmp_path / name))
 
 
+def test_spaces_behind_commas_are_no_part_of_names_and_values(tmp_path):
+    found = read(tmp_path, "l.csv", 'path, text, id\na b.wav, "go, up", x\n')
+    assert found == [Row("x", "a b.wav", "go, up")]
+
+
+def test_0_is_a_name_like_others(tmp_path):
+    lines = '{"id": 0, "path": "a.wav", "text": "go"}\n{"id": 1, "path": "b.wav", "text": "go"}'
+    assert [row.id for row in read(tmp_path, "l.jsonl", lines)] == ["0", "1"]
+
+
 def test_other_names_of_columns_are_understood(tmp_path):
     line = {"audio_filepath": "a.wav", "sentence": "go", "offset": "1.5", "client_id": 7}
     found = read(tmp_path, "l.jsonl", json.dumps(line | {"split": "dev", "age": 3}))
@@ -98,6 +108,18 @@ def test_a_line_that_is_no_row_has_a_reason_and_a_place(tmp_path, line, reason):
     found = read(tmp_path, "l.jsonl", f"\n{good}\n{line}\n")
     assert [item.id for item in found] == ["z", "l.jsonl line 3"]
     assert found[1].reason == reason
+
+
+def test_lines_of_a_table_are_counted_with_the_blank_ones(tmp_path):
+    content = "path\ttext\tstart\n\na.wav\tone\t0\n\nb.wav\ttwo\tsoon\nc.wav\n"
+    for suffix, parted in (("tsv", content), ("csv", content.replace("\t", ","))):
+        found = read(tmp_path, f"l.{suffix}", parted)
+        assert [item.id for item in found[1:]] == [f"l.{suffix} line 5", f"l.{suffix} line 6"]
+
+
+def test_a_list_in_brackets_is_told_what_is_expected(tmp_path):
+    [flaw] = read(tmp_path, "l.json", '[{"path": "a.wav", "text": "go"}]')
+    assert flaw.explanation.endswith("expected one {…} on each line")
 
 
 def test_a_quote_left_open_costs_lines_that_are_named(tmp_path):

@@ -7,7 +7,9 @@ from src.datasets.listed_corpus import ListedCorpus
 from src.datasets.listing import MALFORMED, Flaw, Row, find_home, numbered_lines
 
 CORPUS = "LJSpeech"
-ADVICE = "To fetch it (2.6 GB): python -m scripts.prepare_data ljspeech --root data --download"
+ADVICE = (
+    "To fetch it (2.6 GB): python -m scripts.prepare_data ljspeech --root data/ljspeech --download"
+)
 
 
 class LJSpeech(ListedCorpus):

@@ -1,8 +1,11 @@
 """LJSpeech in its own layout: one list, bars between its fields."""
 
 import pytest
+from omegaconf import OmegaConf
 
+from src.cli import CONFIGS
 from src.datasets import LJSpeech
+from src.datasets.ljspeech import ADVICE
 from src.text import Characters
 from src.utils.errors import UserError
 from tests.datasets.tiny_corpora import append, sound, write_ljspeech
@@ -64,3 +67,9 @@ def test_flaws_of_the_list_are_named(root, caplog):
 def test_a_missing_corpus_tells_the_command_that_fetches_it(tmp_path):
     with pytest.raises(UserError, match=r"is no LJSpeech.* scripts\.prepare_data ljspeech .*downl"):
         read(tmp_path)
+
+
+def test_it_is_fetched_to_where_the_config_reads_it():
+    # Into a folder that has something else in it, such as data, nothing is fetched.
+    root = OmegaConf.load(CONFIGS / "dataset" / "ljspeech.yaml").root
+    assert f"--root {root} --download" in ADVICE

@@ -18,6 +18,8 @@ from src.utils.tables import percent
 
 logger = logging.getLogger(__name__)
 
+MOST = 100_000_000  # utterances of an epoch: 2,000 years of reading, so a slip of weights
+
 
 class Mixture(Dataset[Utterance]):
     """Utterances of several lists or folders (see `Folder`), some of them several times.
@@ -89,7 +91,7 @@ class Mixture(Dataset[Utterance]):
             for told, reason in corpus.unreadable.items()
         }
         sizes = [len(corpus) for corpus in self._corpora]
-        counts = sizes if weights is None else counts_of(sizes, weights)
+        counts = sizes if weights is None else _checked(counts_of(sizes, weights), sizes, weights)
         self._fill(names, [_repeated(*pair, seed) for pair in zip(sizes, counts, strict=True)])
         self._take(slice(limit))
         if sort is not None:
@@ -168,6 +170,16 @@ def counts_of(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
     return counts
 
 
+def _checked(counts: list[int], sizes: list[int], weights: Sequence[float]) -> list[int]:
+    """The counts, unless no memory could hold their epoch."""
+    if sum(counts) > MOST:
+        raise UserError(
+            f"weights={weights}: an epoch that misses none of {sum(sizes):,} utterances would have "
+            f"{sum(counts):,}; expected weights nearer to the sizes {sizes}."
+        )
+    return counts
+
+
 def _repeated(size: int, count: int, seed: int) -> np.ndarray:
     """(count,) int64, each of `size` rows as often as any other or once more."""
     rng = np.random.default_rng([seed % 2**63, size])
@@ -193,9 +205,8 @@ def _check(roots: Sequence[str], weights: Sequence[float] | None) -> list[str]:
     if len({name.casefold() for name in names}) < len(names):
         raise UserError(f"roots: {', '.join(roots)} have the same name twice; rename one.")
     if weights is not None:
-        good = len(weights) == len(roots) and all(
-            type(w) in (int, float) and 0 < w < math.inf for w in weights
-        )
+        good = isinstance(weights, Sequence) and len(weights) == len(roots)
+        good = good and all(type(w) in (int, float) and 0 < w < math.inf for w in weights)
         if not good:
             raise UserError(
                 f"weights={weights}: expected a number above 0 for each of {len(roots)} roots, or "

@@ -134,6 +134,8 @@ def test_what_an_epoch_holds_is_told(roots, caplog):
         ({"weights": [1, 0]}, "expected a number above 0"),
         ({"weights": [1, "x"]}, "expected a number above 0"),
         ({"weights": [1, math.inf]}, "expected a number above 0"),
+        ({"weights": 3}, r"weights=3: expected a number above 0 for each of 2 roots"),
+        ({"weights": [1, 1e9]}, "none of 15 utterances would have 3,000,000,.*expected weights"),
     ],
 )
 def test_senseless_weights_are_refused(roots, keys, message):

@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def read_sentences(path: Path, limit: int | None = None) -> list[tuple[int, str]
                 sentences.append((number, sentence))
             if len(sentences) == limit:
                 break
-    except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, zlib.error) as error:
         raise UserError(f"{path}: not readable as UTF-8 text ({error}); give another.") from error
     if not sentences:
         raise UserError(f"{path}: has no sentences in it; expected one a line.")

@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from omegaconf import OmegaConf
 from scripts.corpus_download import download
 from scripts.corpus_summary import histogram, report, summarise
 from src.build import build_text
-from src.cli import CONFIGS
+from src.cli import CONFIGS, in_quotes
 from src.datasets.catalogue import NAMES, reader_of
 from src.datasets.held_out import HeldOut
 from src.datasets.listed_corpus import measured
@@ -102,7 +103,7 @@ def prepare(options: argparse.Namespace) -> None:
     write(options.out, rows, rejected, summary, options.corpus)
     print(report(summary, rejected))
     print(f"\nwritten to {options.out}, with .summary.json, .durations.png and .rejected.jsonl")
-    print(f"train on it: dataset=folder dataset.root={options.out}")
+    print(f"train on it: dataset=folder {_root_is(options.out)}")
 
 
 def load_text(name: str | None) -> Any:
@@ -181,7 +182,17 @@ def write(
 
 
 def _some(rejected: Sequence[Flaw]) -> str:
-    return f"The first: {rejected[0].id} {rejected[0].reason}" if rejected else "It has none."
+    if not rejected:
+        return "It has none."
+    first = rejected[0]
+    why = f" ({first.explanation})" if first.explanation else ""
+    return f"The first: {first.id} {first.reason}{why}"
+
+
+def _root_is(path: Path) -> str:
+    """As it can be pasted behind train.py."""
+    plain = re.fullmatch(r"[\w./:+-]+", str(path), re.ASCII)
+    return f"dataset.root={path}" if plain else in_quotes("dataset.root", str(path))
 
 
 if __name__ == "__main__":

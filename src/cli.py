@@ -147,12 +147,16 @@ def _unread_override(override: str) -> str:
     key, equals, value = override.partition("=")
     if not key or not equals:
         return f"{override}: expected key=value, or group=choice."
-    value = value.replace("\\", "\\\\").replace('"', '\\"')
-    quoted = shlex.quote(f'{key}="{value}"')
     return (
         f"{override}: can't be read. A value with brackets, commas, = or letters such as é in it "
-        f"stands in quotes of its own: {quoted}"
+        f"stands in quotes of its own: {in_quotes(key, value)}"
     )
+
+
+def in_quotes(key: str, value: str) -> str:
+    """KEY=VALUE for a command line, so that neither the shell nor Hydra misreads the value."""
+    value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return shlex.quote(f'{key}="{value}"')
 
 
 def _missing_file(name: str, options: list[str] | None) -> str:

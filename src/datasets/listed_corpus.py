@@ -19,6 +19,7 @@ from src.utils.errors import UserError
 from src.utils.packed import PackedStrings
 
 BEYOND = "reaching beyond the end of their recording"
+OTHER_LENGTH = "whose recording lasts longer or shorter than listed"
 SLACK_S = 0.1  # containers round their durations, and lists theirs
 
 
@@ -148,8 +149,7 @@ class ListedCorpus(Dataset[Utterance]):
                 f"{self.ids[index]}, but the recording ends after {found_s:.2f} s of them. "
                 "Correct the list."
             )
-        off_s = abs(found_s - wanted_s)
-        if not is_part and self._listed[index] and off_s > max(5 * SLACK_S, 0.1 * wanted_s):
+        if not is_part and self._listed[index] and _is_other(found_s, wanted_s):
             raise UserError(
                 f"{self.source(index)}: lasts {found_s:.2f} s, but its list says {wanted_s:.2f} s. "
                 "Correct the list, or give it a start where a part of the recording is meant."
@@ -180,7 +180,8 @@ def measured(
     """The rows with readable audio and their seconds, (n,) float32; `lost` gets the others.
 
     Args:
-        trusting: take durations that the list tells; otherwise all files are measured.
+        trusting: take durations that the list tells; otherwise all files are measured, and those
+            that are not what the list tells are lost.
     """
     durations_s = np.array([row.duration_s or np.nan for row in rows], np.float32)
     unknown = np.flatnonzero(np.isnan(durations_s)) if trusting else np.arange(len(rows))
@@ -196,11 +197,19 @@ def measured(
     for i, row in enumerate(rows):
         if i in failed:
             continue
-        if durations_s[i] > 0:
-            kept.append(i)
-        else:
+        if not durations_s[i] > 0:
             lost.add(BEYOND, row.id)
+        elif row.start_s is None and row.duration_s and _is_other(durations_s[i], row.duration_s):
+            told = f"{durations_s[i]:.2f} s instead of {row.duration_s:.2f} s"
+            lost.add(OTHER_LENGTH, row.id, told)
+        else:
+            kept.append(i)
     return [rows[i] for i in kept], durations_s[kept], lost
+
+
+def _is_other(found_s: float, listed_s: float) -> bool:
+    """Is a whole recording so much longer or shorter that the words can't be its words?"""
+    return abs(found_s - listed_s) > max(5 * SLACK_S, 0.1 * listed_s)
 
 
 def _part_s(row: Row, file_s: float) -> float:

@@ -1,16 +1,21 @@
 """Every corpus through one command: one kind of list and summary, and reasons for what is lost."""
 
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from scripts.corpus_summary import summarise
 from scripts.prepare_data import main
+from src.cli import CONFIGS
 from src.datasets import AN4, CommonVoice, Folder, LibriSpeech, LJSpeech, VoxForge
 from src.datasets.librispeech_rows import is_validation_speaker
+from src.datasets.listing import Flaw, Row
 from src.text import Characters
 from tests.datasets import commands
 from tests.datasets.tiny_corpora import (
@@ -94,6 +99,22 @@ def test_a_list_is_the_corpus_split_as_the_dataset_splits_it(corpus, prepare, tm
     assert f"dataset.root={out}" in shown and "validation" in shown
 
 
+def test_a_summary_counts_each_part_for_itself():
+    seconds = {"train": (6.0, 1.0, 2.0), "test": (4.0,)}
+    rows = [
+        Row("", "", "ab", speaker=f"{split}{s > 1}", split=split, duration_s=s)
+        for split, lengths in seconds.items()
+        for s in lengths
+    ]
+    found = summarise(rows, [Flaw("x", "lost"), Flaw("y", "torn"), Flaw("z", "torn")])
+    names = ("utterances", "hours", "speakers", "shortest_s", "median_s", "longest_s")
+    assert found["splits"] == {
+        "train": dict(zip(names, (3, 0.0025, 2, 1.0, 2.0, 6.0), strict=True)),
+        "test": dict(zip(names, (1, 0.0011, 1, 4.0, 4.0, 4.0), strict=True)),
+    }
+    assert (found["characters"], found["rejected"]) == ({"a": 4, "b": 4}, {"torn": 2, "lost": 1})
+
+
 def test_librispeech_has_its_official_parts(prepare, tmp_path):
     for part, speakers in (("train-clean-100", range(30, 50)), ("test-clean", range(60, 62))):
         for speaker in speakers:
@@ -155,13 +176,18 @@ def test_every_row_that_is_left_out_has_a_reason(prepare, tmp_path, capsys):
 
 def test_a_list_is_held_against_its_recordings(prepare, tmp_path):
     sound(tmp_path / "a.wav", 1.0)
-    rows = "path,text,start,duration\na.wav,whole,,7\na.wav,half,0.5,0.5\na.wav,over,0.75,0.5\n"
-    (tmp_path / "list.csv").write_text(rows)
+    sound(tmp_path / "b.wav", 1.0)
+    rows = ["path,text,start,duration", "a.wav,whole,,1.2", "b.wav,of another,,7"]
+    rows += ["a.wav,half,0.5,0.5", "a.wav,over,0.75,0.5"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
     (tmp_path / "folder").mkdir()
     out, lines = prepare("folder", "--root", tmp_path / "list.csv")
     assert {line["text"]: line["duration"] for line in lines} == {"whole": 1.0, "half": 0.5}
-    [lost] = map(json.loads, out.with_suffix(".rejected.jsonl").read_text().splitlines())
-    assert lost["reason"] == "reaching beyond the end of their recording"
+    lost = map(json.loads, out.with_suffix(".rejected.jsonl").read_text().splitlines())
+    assert {line["id"]: (line["reason"], line["explanation"]) for line in lost} == {
+        "a-00000750": ("reaching beyond the end of their recording", ""),
+        "b": ("whose recording lasts longer or shorter than listed", "1.00 s instead of 7.00 s"),
+    }
 
 
 def test_a_list_beside_the_recordings_moves_with_them(tmp_path):
@@ -170,6 +196,17 @@ def test_a_list_beside_the_recordings_moves_with_them(tmp_path):
     main(["folder", "--root", str(tmp_path / "folder"), "--out", out, "--index_dir", index])
     (tmp_path / "folder").rename(tmp_path / "moved")
     assert Folder(tmp_path / "moved/l.jsonl", "train", Characters())[0].target == "go"
+
+
+def test_the_line_that_is_told_trains_on_a_list_of_any_name(tmp_path, capsys):
+    folder(tmp_path / "Übung, 1")
+    out = tmp_path / "Übung, 1" / 'a "list".jsonl'
+    where = ["--root", tmp_path / "Übung, 1", "--out", out, "--index_dir", tmp_path / "index"]
+    main(["folder", *map(str, where)])
+    told = capsys.readouterr().out.splitlines()[-1].removeprefix("train on it: ")
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("deepspeech2", shlex.split(told))
+    assert config.dataset.train.root == str(out)
 
 
 def test_validated_clips_of_common_voice_without_those_of_dev_and_test(prepare, tmp_path):
@@ -204,7 +241,7 @@ def test_a_mistake_ends_in_one_line(arguments, message, tmp_path):
 def test_a_corpus_of_which_nothing_is_usable_writes_nothing(prepare, tmp_path):
     damaged(tmp_path / "folder" / "a.wav").with_suffix(".txt").write_text("go")
     with pytest.raises(
-        SystemExit, match=r"none of 1 rows can be used\. The first: a with unreadable"
+        SystemExit, match=r"none of 1 rows .* The first: a with unreadable audio \(.*a\.wav: not re"
     ):
         prepare("folder")
     assert not (tmp_path / "out").exists()

@@ -30,6 +30,8 @@ def test_each_version_can_be_heard_and_seen(talk, tmp_path, capsys):
         assert picture.width > 500 and len(picture.getcolors(10**6)) > 100
     told = capsys.readouterr().out
     assert told.count("2.00") == 3 and told.count("noise") == 2 and "the recording" in told
+    level_db = 10 * np.log10(np.mean(read(talk) ** 2))
+    assert f"{level_db:.1f}  the recording" in told
 
 
 def test_what_was_changed_is_told_and_the_seed_decides(talk, tmp_path, capsys):

@@ -85,8 +85,12 @@ def cut(sizes: Sequence[float], most: float) -> list[int]:
 
 def _settings(dataset: Any, shard_mb: float, seed: int, n_shards: int) -> dict[str, Any]:
     digest = hashlib.sha256(np.ascontiguousarray(dataset.durations_s, np.float32))
-    for name in dataset.ids:
-        digest.update(f"{name}\0".encode("utf-8", "surrogateescape"))
+    # Where nothing can be told without the sound, as of spoken commands, the id has the word.
+    describe = getattr(dataset, "describe", None)
+    for row, name in enumerate(dataset.ids):
+        known = describe(row) if describe else None
+        words = f"{known.transcript}\0{known.speaker}\0" if known else ""
+        digest.update(f"{name}\0{words}".encode("utf-8", "surrogateescape"))
     return {
         "format": FORMAT,
         "n_utterances": len(dataset),

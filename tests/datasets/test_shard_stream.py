@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.datasets import Batches, ShardStream, make_loader
-from src.datasets.shard_files import scan
+from src.datasets.shard_files import ShardReader, scan
 from src.datasets.shard_order import StreamBatches
 from src.text import Characters
 from src.utils.errors import UserError
@@ -98,6 +98,28 @@ def test_no_plan_loses_repeats_or_takes_more_than_the_buffer(sizes, buffer, size
         spans = list(order.fillings(start))
         assert [b for begin, end in spans for b in range(begin, end)] == covered[start:]
     assert len(order) == len(batches)
+
+
+def test_an_epoch_takes_the_shards_in_a_new_order():
+    shards = np.repeat(np.arange(10), 3)
+    order = StreamBatches(np.ones(30), shards, 3, batch_size=3, shuffle=True, seed=1)
+    turns = set()
+    for epoch in range(3):
+        order.set_position(epoch)
+        turns.add(tuple(dict.fromkeys(int(shards[row]) for rows in order for row in rows)))
+    assert len(turns) == 3 and {tuple(sorted(turn)) for turn in turns} == {tuple(range(10))}
+
+
+def test_a_filling_of_the_buffer_is_read_forward(packed, monkeypatch):
+    places, read_ = [], ShardReader.read
+
+    def noted(self, shard, begin, *rest):
+        places.append((shard, begin))
+        return read_(self, shard, begin, *rest)
+
+    monkeypatch.setattr(ShardReader, "read", noted)
+    read(stream_loader(packed, buffer=N))
+    assert len(places) == N and places == sorted(places)
 
 
 def test_a_worker_that_is_killed_costs_no_batch(packed, caplog):

@@ -20,6 +20,7 @@ from src.batch import to_int16
 from src.datasets import AudioFiles, LibriSpeech, Shards, ShardStream, make_batches, make_loader
 from src.datasets.shard_files import scan
 from src.datasets.shard_writer import cut
+from src.datasets.shard_writer import write_shards as pack
 from src.text import Characters
 from src.utils.errors import UserError
 from tests.conftest import REPOSITORY
@@ -158,6 +159,18 @@ def test_shards_that_were_deleted_are_made_again(corpus, packed, tmp_path, caplo
     assert "going on after" in caplog.text
 
 
+def test_an_index_goes_before_its_shards_are_made_again(packed, tmp_path):
+    (tmp_path / "files").mkdir()
+    files = AudioFiles(write_files(tmp_path / "files"))
+    for path in (tmp_path / "files").glob("*.flac"):
+        path.write_bytes(b"")
+    root = damaged(packed, tmp_path, os.unlink)
+    with pytest.raises(UserError, match="is empty"):
+        pack(files, root / "train", shard_mb=0.063, seed=1, n_workers=0)
+    with pytest.raises(UserError, match=r"has no index\.arrays"):
+        Shards(root, "train", None)
+
+
 def test_a_folder_of_something_else_is_refused(corpus, packed, tmp_path):
     with pytest.raises(UserError, match=r"made of something else \(shard_mb, n_shards differ\)"):
         write(corpus, packed, shard_mb=1)
@@ -165,6 +178,14 @@ def test_a_folder_of_something_else_is_refused(corpus, packed, tmp_path):
     (tmp_path / "train" / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="holds something else; choose another --out"):
         write(corpus, tmp_path)
+
+
+def test_a_transcript_that_was_corrected_since_is_not_taken_for_packed(tmp_path):
+    corpus = write_files(tmp_path)
+    write(corpus, tmp_path / "shards")
+    (corpus / "07.txt").write_text("Number seven")
+    with pytest.raises(UserError, match=r"made of something else \(utterances differ\)"):
+        write(corpus, tmp_path / "shards")
 
 
 def test_real_speech_comes_out_of_the_command_as_it_went_in(shared_data, tmp_path, capsys):

@@ -48,6 +48,13 @@ def test_a_run_is_its_clips_with_gaps_and_nothing_else(packed):
         assert runs.durations_s[number] == np.float32(len(expected) / RATE)
 
 
+def test_a_clip_rises_from_silence_and_falls_back_to_it():
+    ones = np.ones(10, np.float32)
+    assert faded(ones, 4).tolist() == [0, 0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25, 0]
+    assert faded(ones[:3], 4).tolist() == [0, 1, 0]
+    assert ones.all()
+
+
 def test_the_target_is_the_phonemes_of_all_words(packed):
     text = Phonemes("cmu", None)
     of_word = {"bed": "B EH D", "down": "D AW N", "yes": "Y EH S"}

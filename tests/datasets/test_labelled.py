@@ -39,6 +39,15 @@ def test_tokens_last_as_long_as_the_recording(tmp_path):
     assert heard == ["_"] * 10 + ["AA"] * 20 + ["S"] * 25 + ["_"] * 26
 
 
+def test_labels_beyond_the_end_of_the_recording_give_no_tokens(tmp_path):
+    recording(tmp_path / "a.wav", [(0.1, 0.3, "AA")], 0.35)
+    (tmp_path / "a_labels.txt").write_text("0.1\t0.3\tAA\n0.3\t0.9\tS\n")
+    [utterance] = Labelled(tmp_path, "train", FrameLabels(), validation_share=0, test_share=0)
+    symbols = FrameLabels().vocabulary.symbols
+    heard = [symbols[token] for token in utterance.tokens]
+    assert heard == ["_"] * 10 + ["AA"] * 20 + ["S"] * 5
+
+
 @pytest.mark.parametrize(
     ("track", "told"),
     [

@@ -10,6 +10,7 @@ from torchaudio.functional import add_noise
 from src.audio import read
 from src.transforms import ColouredNoise, RecordedNoise
 from src.transforms.waveform.noise import stored_noise, stretches
+from src.transforms.waveform.recordings import find
 from src.utils.errors import UserError
 from tests.transforms.sounds import (
     RATE,
@@ -151,6 +152,22 @@ def test_folders_that_cannot_be_used_are_named(tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     with pytest.raises(UserError, match=r"broken\.wav"):
         prepared(tmp_path)
+
+
+def test_linked_folders_are_read_and_hidden_files_are_not(tmp_path):
+    recordings(tmp_path / "elsewhere")
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "esc10").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "noise" / "._a.wav").write_bytes(b"no sound, but what macOS leaves in archives")
+    step = RecordedNoise(folder=str(tmp_path / "noise"), probability=1)
+    ready(step)
+    assert len(step.sizes) == 2
+
+
+def test_recordings_come_in_the_order_of_their_names(tmp_path):
+    for name in "hbfdaegc":  # a file system lists them in an order of its own
+        (tmp_path / f"{name}.wav").touch()
+    assert [path.stem for path in find(str(tmp_path))] == list("abcdefgh")
 
 
 def test_silent_noise_adds_nothing(tmp_path):

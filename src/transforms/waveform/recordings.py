@@ -1,5 +1,6 @@
 """Folders of sound that is mixed into speech, read once."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -28,9 +29,13 @@ def read_folder(folder: str, sample_rate: int, max_hours: float) -> list[Tensor]
 
 
 def find(folder: str) -> list[Path]:
-    """The recordings of a folder and below, sorted; raises UserError where there are none."""
-    below = Path(folder).rglob("*") if Path(folder).is_dir() else ()
-    paths = sorted(p for p in below if p.suffix.lower() in audio.EXTENSIONS and p.is_file())
+    """The visible recordings of a folder and below, sorted; UserError where there are none."""
+    paths = sorted(
+        Path(place, name)
+        for place, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if Path(name).suffix.lower() in audio.EXTENSIONS and not name.startswith(".")
+    )
     if not paths:
         raise UserError(
             f"folder={folder}: holds no recordings; give a folder of files that end in "

@@ -64,13 +64,9 @@ class Stream:
         self.front_end = StreamingFrontEnd(recognizer.front_end)
         self.device = device
         self.tokens: list[int] = []
+        self.text = ""  # all that was read so far
         self._state = None
         self._last = self.vocabulary.blank  # token of the frame before
-
-    @property
-    def text(self) -> str:
-        """All that was read so far."""
-        return self.vocabulary.decode(self.tokens)
 
     def hear(self, waveform: Tensor) -> str:
         """What the next samples (N,) add to the text."""
@@ -81,9 +77,11 @@ class Stream:
         return self._read(self.front_end.end())
 
     def _read(self, features: Tensor) -> str:
-        before = self.text
+        before, n_before = self.text, len(self.tokens)
         emissions, self._state = self.model.stream(features, self._state)
         self._collapse(emissions)
+        if len(self.tokens) > n_before:  # most pieces say nothing, and the whole takes long
+            self.text = self.vocabulary.decode(self.tokens)
         return self.text.removeprefix(before)
 
     def _collapse(self, emissions: Emissions) -> None:

@@ -1,6 +1,7 @@
 """What a run tells while it lasts: log.jsonl and the console always, dashboards by config."""
 
 from src.logger.base import Logger, Nothing
+from src.logger.comet import Comet
 from src.logger.console import Console
 from src.logger.curves import training_curves
 from src.logger.jsonl import JSONL, read_log
@@ -11,6 +12,7 @@ from src.logger.wandb import WandB
 
 __all__ = [
     "JSONL",
+    "Comet",
     "Console",
     "Logger",
     "Nothing",

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from src.logger.base import Logger
+from src.logger.stored import config_of, kept_id
 from src.utils.errors import UserError
-from src.utils.files import atomic_write
 
 _log = logging.getLogger(__name__)
 MODES = ("online", "offline", "disabled")
@@ -62,12 +61,12 @@ class WandB(Logger):
         run_dir = Path(run_dir)
         arguments = {
             "dir": run_dir,
-            "id": _run_id(run_dir),
+            "id": kept_id(run_dir / "wandb_id.txt", lambda: secrets.token_hex(4)),
             "project": project,
             "entity": entity,
             "name": name or run_dir.resolve().name,
             "tags": list(tags or ()),
-            "config": _config(run_dir),
+            "config": config_of(run_dir),
             # The terminal stays ours: wrapping it fights with the progress bars.
             "settings": {
                 "init_timeout": init_timeout_s,
@@ -150,17 +149,3 @@ def _find_key(wandb: Any) -> None:
             f"logger.mode=online: Weights & Biases can't log in ({why}); run `wandb login` once, "
             "set WANDB_API_KEY, or choose logger.mode=offline."
         )
-
-
-def _run_id(run_dir: Path) -> str:
-    """The id under which this folder's run was first sent; drawn and kept on first use."""
-    path = run_dir / "wandb_id.txt"
-    if not path.is_file():
-        with atomic_write(path, "w") as file:
-            file.write(secrets.token_hex(4) + "\n")
-    return path.read_text(encoding="utf-8").strip()
-
-
-def _config(run_dir: Path) -> dict[str, Any] | None:
-    path = run_dir / "config.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None

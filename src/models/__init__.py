@@ -6,6 +6,7 @@ from src.models.conformer import Conformer
 from src.models.convnet import ConvNet
 from src.models.deepspeech2 import DeepSpeech2
 from src.models.deepspeech2_conv import DeepSpeech2Conv
+from src.models.mlp import MLP
 from src.models.quartznet import QuartzNet
 from src.models.rawnet import RawNet
 from src.models.recurrent import Recurrent
@@ -16,6 +17,7 @@ from src.models.whisper import Whisper
 
 __all__ = [
     "CNNGRU",
+    "MLP",
     "Causal",
     "Conformer",
     "ConvNet",

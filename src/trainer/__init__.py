@@ -4,7 +4,14 @@ from src.trainer.checkpoint import find_checkpoint, load_checkpoint, save_checkp
 from src.trainer.checkpoint_folder import Checkpoints, Validated, newest_good
 from src.trainer.evaluate import Evaluation, evaluate
 from src.trainer.parameters import parameter_groups
-from src.trainer.schedules import Constant, Exponential, Noam, OneCycle, WarmupCosine
+from src.trainer.schedules import (
+    Constant,
+    Cyclic,
+    Exponential,
+    Noam,
+    OneCycle,
+    WarmupCosine,
+)
 from src.trainer.settings import Settings
 from src.trainer.showcase import draw_prediction
 from src.trainer.stepper import Stepper
@@ -15,6 +22,7 @@ from src.trainer.weights import load_weights
 __all__ = [
     "Checkpoints",
     "Constant",
+    "Cyclic",
     "Evaluation",
     "Exponential",
     "Noam",

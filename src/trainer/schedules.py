@@ -81,6 +81,28 @@ class WarmupCosine:
         return self.final_factor + (1 - self.final_factor) * cosine
 
 
+class Cyclic:
+    """Triangles between `low_factor` and the peak, `n_cycles` in the run.
+
+    Smith 2017 (arXiv 1506.01186), section 3: "triangular" at decay=1, "triangular2" at 0.5.
+    """
+
+    def __init__(self, n_cycles: int = 4, low_factor: float = 0.1, decay: float = 0.5) -> None:
+        if n_cycles < 1 or not 0 < low_factor <= 1 or not 0 < decay <= 1:
+            raise UserError(
+                f"schedule: n_cycles={n_cycles}, low_factor={low_factor}, decay={decay}; expected "
+                "one cycle or more and two values above 0, up to 1."
+            )
+        self.n_cycles = n_cycles
+        self.low_factor = low_factor
+        self.decay = decay
+
+    def __call__(self, step: int, total_steps: int) -> float:
+        cycle, share = divmod(min(step, total_steps - 1) / total_steps * self.n_cycles, 1)
+        height = self.decay**cycle * (1 - abs(2 * share - 1))
+        return self.low_factor + (1 - self.low_factor) * height
+
+
 class Noam:
     """Linear warm-up, then 1/√step (Vaswani et al. 2017, section 5.3), scaled to peak at 1."""
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def run(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
     """A command of the project in a process of its own, with its output as text."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    environment["COMET_MODE"] = "offline"
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,

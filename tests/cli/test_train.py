@@ -49,7 +49,7 @@ MISTAKES = {
     "dataset.limit=9": "dataset.limit: the config has no such key; did you mean dataset.train.lim",
     "lr=3e-4": "lr: the config has no such key; did you mean optimizer.lr?",
     "model=convnett": "model=convnett: no such choice; did you mean convnet",
-    "logger=zzz": "logger=zzz: no such choice; there are jsonl, tensorboard, wandb",
+    "logger=zzz": "logger=zzz: no such choice; there are comet, jsonl, tensorboard, wandb",
     "experiment=onebatch": "experiment=onebatch: no such choice; did you mean one_batch",
     "foo": "foo: expected key=value",
     "model=3": "a group takes the name",
@@ -204,9 +204,10 @@ def test_one_batch_is_learnt_by_heart(commands_h5, tmp_path):
 
 
 GROUPS = ["model=lstm", "transform=mfcc", "transform=raw", "decoder=beam", "logger=tensorboard",
-          "logger=wandb", "text=characters", "text=phonemes_cmu", "augment=none",
-          "optimizer=adam schedule=noam", "schedule=exponential", "schedule=warmup_cosine",
-          "trainer.precision=bf16", "trainer.accumulate=2", "deterministic=true"]  # fmt: skip
+          "logger=wandb", "logger=comet", "text=characters", "text=phonemes_cmu", "augment=none",
+          "model=mlp", "schedule=cyclic", "optimizer=adam schedule=noam", "schedule=exponential",
+          "schedule=warmup_cosine", "trainer.precision=bf16", "trainer.accumulate=2",
+          "deterministic=true"]  # fmt: skip
 
 
 @pytest.mark.parametrize("choice", GROUPS)

@@ -4,13 +4,12 @@ Per direction an LSTM from n to h has 4·h·(n + h) weights and 2·4·h biases, 
 and 2·3·h. BatchNorm and LayerNorm have 2 values a channel or bin.
 """
 
-from inspect import signature
-
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 import src.models
+from src.build.targets import parameters_of
 from tests.models.zoo import CONFIGS, build, every_config
 
 CONVNET = (
@@ -113,9 +112,13 @@ CAUSAL = (
 )  # fmt: skip
 
 
+MLP = 15 * 80 * 512 + 512 + 2 * (512 * 512 + 512) + 512 * 29 + 29
+
+
 @pytest.mark.parametrize(
     ("name", "n_features", "n_tokens", "by_hand"),
     [
+        ("mlp", 80, 29, MLP),
         ("cnn_gru", 201, 29, CNN_GRU),
         ("recurrent", 80, 29, RECURRENT),
         ("resnet18", 80, 29, RESNET18),
@@ -173,7 +176,7 @@ def test_the_yaml_spells_out_every_key_of_its_model(config):
     """So that a default in code is never what decides."""
     keys = OmegaConf.to_container(OmegaConf.load(config))
     model = getattr(src.models, keys.pop("_target_").rsplit(".", 1)[1])
-    assert set(keys) == set(signature(model).parameters) - {"n_features", "n_tokens"}
+    assert set(keys) == set(parameters_of(model)) - {"n_features", "n_tokens"}
 
 
 def n_parameters(model) -> int:

@@ -15,6 +15,7 @@ N_TOKENS = 7
 
 # Width is nothing these tests look at. A config without one of these keys keeps its own.
 NARROW = {"channels": [3, 4, 5, 6], "rnn_width": 6, "n_channels": 3, "width": 6}
+NARROW |= {"n_context": 40}  # an MLP that hears whole utterances of these tests
 NARROW |= {"n_heads": 2, "n_layers": 2, "n_convs": 2}  # nor do these, of which there are many
 NARROW |= {"n_tuned_layers": None}  # what is frozen can't show that padding is never heard
 

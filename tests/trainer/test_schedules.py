@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from src.trainer import Constant, Exponential, Noam, OneCycle, WarmupCosine
+from src.trainer import Constant, Cyclic, Exponential, Noam, OneCycle, WarmupCosine
 from src.trainer.schedules import set_learning_rate
 from src.utils.errors import UserError
 
@@ -103,3 +103,22 @@ def test_groups_keep_their_own_peaks():
 def test_a_schedule_names_the_value_that_it_cannot_use(wrong):
     with pytest.raises(UserError, match=r"schedule: .*expected"):
         wrong()
+
+
+@pytest.mark.parametrize(("decay", "mode"), [(1.0, "triangular"), (0.5, "triangular2")])
+def test_cyclic_gives_the_rates_of_torch(decay, mode):
+    peer = optimizer()
+    scheduler = torch.optim.lr_scheduler.CyclicLR(
+        peer, base_lr=0.03, max_lr=0.3, step_size_up=10, mode=mode, cycle_momentum=False
+    )
+    schedule = Cyclic(n_cycles=3, low_factor=0.1, decay=decay)
+    for step in range(60):
+        assert 0.3 * schedule(step, 60) == pytest.approx(peer.param_groups[0]["lr"], rel=1e-9)
+        peer.step()
+        scheduler.step()
+
+
+@pytest.mark.parametrize("keys", [{"n_cycles": 0}, {"low_factor": 0.0}, {"decay": 1.5}])
+def test_a_cycle_that_is_none_is_refused(keys):
+    with pytest.raises(UserError, match="schedule: n_cycles="):
+        Cyclic(**keys)

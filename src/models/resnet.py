@@ -153,13 +153,15 @@ class Block(nn.Module):
             convs.append(_conv(n_inner, n_out, 1))
         else:
             convs = [_conv(n_in, n_inner, 3, hop), _conv(n_inner, n_out, 3)]
-        self.n_convs = len(convs)
+        self.n_convs, self.hop = len(convs), hop
         for i, conv in enumerate(convs, 1):  # torchvision's names
             self.add_module(f"conv{i}", conv)
             self.add_module(f"bn{i}", MaskedBatchNorm(conv.out_channels))
         self.downsample = None
         if hop > 1 or n_in != n_out:
-            shortcut = _conv(n_in, n_out, 1, hop)
+            # Its hop is taken before: with two threads oneDNN's gradient of a 1 × 1 convolution
+            # that hops wrote beyond its memory (PyTorch 2.14.1, 12 to 24 channels).
+            shortcut = _conv(n_in, n_out, 1)
             self.downsample = nn.ModuleList([shortcut, MaskedBatchNorm(n_out)])
 
     def forward(self, x: Tensor, frames: Frames) -> Tensor:
@@ -169,7 +171,7 @@ class Block(nn.Module):
             y = functional.relu(y) if i > 1 else y
             y = self._normalised(self.get_submodule(f"conv{i}"), f"bn{i}", y, frames)
         if self.downsample is not None:
-            x = self._normalised(self.downsample[0], "downsample.1", x, frames)
+            x = self._normalised(self.downsample[0], "downsample.1", x[:, :, :: self.hop], frames)
         return functional.relu(y + x)
 
     def _normalised(self, conv: nn.Conv2d, norm: str, x: Tensor, frames: Frames) -> Tensor:

@@ -1,5 +1,8 @@
 """ResNet's trunk: the arithmetic of the original, and weights under the names of torchvision."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -10,6 +13,7 @@ from src.models import ResNet
 from src.models.frames import Frames
 from src.models.resnet import Trunk
 from src.utils.errors import UserError
+from tests.conftest import REPOSITORY
 from tests.models.zoo import stir, utterances
 
 SMALL = {"n_channels": 4, "width": 3, "n_rnn_layers": 1}
@@ -147,3 +151,17 @@ def test_a_file_that_would_run_something_is_refused_and_runs_nothing(tmp_path):
     with pytest.raises(UserError, match="not a file of weights only"):
         ResNet(40, 7, weights=str(tmp_path / "w.pth"), **SMALL)
     assert not (tmp_path / "ran").exists()
+
+
+def test_two_threads_learn_without_writing_beyond_their_memory():
+    """oneDNN's gradient of a 1 × 1 convolution that hops did, and the process was killed."""
+    code = (
+        "import torch; from tests.models.test_padding import training_step, CONFIGS\n"
+        "torch.set_num_threads(2)\n"
+        "config = next(path for path in CONFIGS if path.stem == 'resnet50')\n"
+        "for extra in (0, 11, 0): training_step(config, extra, 0.0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

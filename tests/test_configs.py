@@ -3,7 +3,6 @@
 import re
 import shlex
 from dataclasses import fields
-from inspect import signature
 from itertools import product
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from omegaconf import OmegaConf
 
 from src.build import KEYS, build, build_text, check_keys, check_top
 from src.build.inference import KEYS as INFERENCE_KEYS
-from src.build.targets import find_target
+from src.build.targets import find_target, parameters_of
 from src.build.training import BUILT, READING
 from src.cli import CONFIGS
 from src.datasets import Batches, make_loader
@@ -145,7 +144,7 @@ def test_a_node_spells_out_every_argument(choice):
     nodes = nodes_of(composed("convnet", choice), () if group == "dataset" else (group,))
     for where, node in nodes.items():
         if where.split(".")[0] == group:
-            parameters = signature(find_target(node["_target_"], where)).parameters.values()
+            parameters = parameters_of(find_target(node["_target_"], where)).values()
             if any(p.kind is p.VAR_KEYWORD for p in parameters):  # steps by any name
                 node = {key: value for key, value in node.items() if not isinstance(value, dict)}
             named = {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}

@@ -115,7 +115,7 @@ def check_keys(target: Any, given: Mapping[str, Any], parts: set[str], where: st
     """
     if not isinstance(given, Mapping):
         raise UserError(f"{where}={given}: expected keys of {target.__name__}.")
-    parameters = inspect.signature(target).parameters
+    parameters = parameters_of(target)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = [name for name in parameters if name not in parts]
     for key in given:
@@ -130,9 +130,35 @@ def check_keys(target: Any, given: Mapping[str, Any], parts: set[str], where: st
         raise UserError(f"{where}: {target.__name__} also needs {', '.join(missing)}.")
 
 
+def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
+    """What `target` takes by name; the ** of a class hands on to the class above it."""
+    parameters = dict(inspect.signature(target).parameters)
+    for above in _classes_above(target):
+        any_other = [p for p in parameters.values() if p.kind is p.VAR_KEYWORD]
+        if not any_other:
+            break
+        del parameters[any_other[0].name]
+        parameters |= {n: p for n, p in _optional(above) if n not in parameters}
+    return parameters
+
+
+def _classes_above(target: Any) -> list[type]:
+    """Those that have a constructor of their own, nearest first."""
+    above = target.__mro__[1:-1] if inspect.isclass(target) else ()
+    return [cls for cls in above if "__init__" in vars(cls)]
+
+
+def _optional(cls: type) -> list[tuple[str, inspect.Parameter]]:
+    named = inspect.signature(cls).parameters.items()
+    return [(n, p) for n, p in named if p.default is not p.empty or p.kind is p.VAR_KEYWORD]
+
+
 def _check_types(target: Any, values: Mapping[str, Any], where: str) -> None:
     """Hold plain values against the annotations of `target`; other annotations are its own."""
-    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    hints = {}
+    for described in [target, *_classes_above(target)][::-1]:
+        is_class = inspect.isclass(described)
+        hints |= typing.get_type_hints(described.__init__ if is_class else described)
     for key, value in values.items():
         allowed = _members(hints.get(key)) - {torch.Tensor}
         full = _full(where, key)

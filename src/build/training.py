@@ -26,6 +26,7 @@ from src.trainer import (
     load_weights,
     parameter_groups,
 )
+from src.transforms.views import TwoViews
 from src.utils import parallel
 from src.utils.devices import pick_device
 from src.utils.errors import UserError
@@ -55,6 +56,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         load_weights(recognizer, load_checkpoint(path), description, path)
     recognizer.to(device)
     of_waveforms, of_features = build_augment(config, recognizer.sample_rate)
+    of_features = TwoViews(of_features) if settings.consistency else of_features
     stepper = Stepper(
         recognizer,
         of_features.to(device),

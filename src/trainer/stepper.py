@@ -18,7 +18,6 @@ from src.loss import Consistent
 from src.recognizer import Recognizer
 from src.trainer.moving_average import MovingAverage
 from src.trainer.reports import PendingReport, StepReport
-from src.transforms.views import TwoViews
 from src.utils import parallel
 from src.utils.devices import autocast
 from src.utils.errors import UserError
@@ -43,7 +42,7 @@ class Stepper:
         augment: `(features, lengths, generator) -> features`.
         seed: of the augmentation, which depends on (seed, step, process) only.
         consistency: weight of the consistency of two views of each utterance, which `augment`
-            and dropout make, against the loss; None = one view.
+            (a `TwoViews`) and dropout make, against the loss; None = one view.
         ema_decay: of a moving average of the recogniser's weights; None = no average.
         augment_waveforms: `(waveforms, lengths, generator) -> (waveforms, lengths)`, its generator
             and lengths on the CPU; None = waveforms as they come.
@@ -64,7 +63,7 @@ class Stepper:
         augment_waveforms: nn.Module | None = None,
     ) -> None:
         self.recognizer = recognizer
-        self.augment = TwoViews(augment) if consistency else augment
+        self.augment = augment
         self.augment_waveforms = augment_waveforms
         self.loss = Consistent(loss) if consistency else loss
         self.consistency = consistency

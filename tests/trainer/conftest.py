@@ -17,6 +17,7 @@ from src.pipeline import Transcriber
 from src.recognizer import Recognizer
 from src.trainer import Settings, Stepper, Trainer, Validation, parameter_groups
 from src.transforms import Identity
+from src.transforms.views import TwoViews
 from tests.trainer.tones import Tones
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -41,6 +42,7 @@ def make_trainer(run_dir: Path, **changes) -> Trainer:
     log = changes.pop("log", None) or standard_loggers(run_dir, None)
     batch_size = changes.pop("batch_size", 8)
     augment = changes.pop("augment", None) or Identity()
+    augment = TwoViews(augment) if changes.get("consistency") else augment
     schedule = changes.pop("schedule", None) or (lambda step, total: 1.0)
     lr = changes.pop("lr", 0.01)
     settings = Settings(**(DEFAULTS | {"n_epochs": 2, "n_examples": 0, "log_every": 5} | changes))

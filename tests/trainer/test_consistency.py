@@ -15,6 +15,7 @@ from src.datasets import collate
 from src.loss import CTC
 from src.trainer import Settings, Stepper, parameter_groups
 from src.transforms import Identity, SpecAugment
+from src.transforms.views import TwoViews
 from src.utils.errors import UserError
 from tests.cli.conftest import run
 from tests.models.zoo import CONFIGS as MODELS
@@ -44,6 +45,7 @@ class Halves(nn.Module):
 def stepper_of(consistency: float | None, augment: nn.Module, precision="float32", dropout=0.0):
     recognizer = make_recognizer(dropout=dropout)
     optimizer = torch.optim.SGD(parameter_groups(recognizer, 0.0, 0.1), lr=0.1)
+    augment = TwoViews(augment) if consistency else augment
     return Stepper(
         recognizer, augment, CTC(), optimizer,
         max_grad_norm=1e9, precision=precision, seed=1, consistency=consistency,

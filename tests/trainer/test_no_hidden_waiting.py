@@ -21,6 +21,7 @@ from src.datasets import collate
 from src.loss import CTC
 from src.recognizer import Recognizer
 from src.trainer import Stepper, parameter_groups
+from src.transforms.views import TwoViews
 from tests.models.zoo import CONFIGS as MODELS
 from tests.models.zoo import NARROW
 from tests.models.zoo import build as build_model
@@ -104,9 +105,10 @@ def make_stepper(
     recognizer = Recognizer(
         front_end, build_model(model, n_features=n_features, n_tokens=5, **keys)
     )
+    steps = build_part(f"augment/{augment}")
     return Stepper(
         recognizer,
-        build_part(f"augment/{augment}"),
+        TwoViews(steps) if consistency else steps,
         CTC(),
         torch.optim.AdamW(parameter_groups(recognizer, 0.01, 1e-3), lr=1e-3, fused=True),
         max_grad_norm=1.0,

@@ -1,14 +1,17 @@
-"""Lists of recordings as JSONL, CSV or TSV: path and text, and what else is known.
+"""Lists of recordings as JSONL, JSON, CSV or TSV: path and text, and what else is known.
 
 | column | other names | what |
 |---|---|---|
 | path | audio_filepath, audio, file, wav | file, below the list's folder or absolute |
-| text | sentence, transcript, transcription | what is said |
+| text | sentence, transcript, transcription, words | what is said |
 | id | | name of the utterance; else made of the path |
 | speaker | speaker_id, client_id | |
 | split | | train, validation (valid, val, dev) or test |
 | start | start_s, offset | seconds into the file; without it the whole file is meant |
-| duration | duration_s | seconds |
+| duration | duration_s, audio_len | seconds |
+
+A file of one JSON value may be an array of such lines, or an object of them by id; `{data_root}`
+in a path, as in the indices of older projects, is the list's folder.
 """
 
 import csv
@@ -28,12 +31,12 @@ TABLES = (".csv", ".tsv")
 SUFFIXES = (".jsonl", ".json", *TABLES)
 NAMES = {
     "path": ("path", "audio_filepath", "audio", "file", "wav"),
-    "text": ("text", "sentence", "transcript", "transcription"),
+    "text": ("text", "sentence", "transcript", "transcription", "words"),
     "id": ("id",),
     "speaker": ("speaker", "speaker_id", "client_id"),
     "split": ("split",),
     "start": ("start", "start_s", "offset"),
-    "duration": ("duration", "duration_s"),
+    "duration": ("duration", "duration_s", "audio_len"),
 }
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training", ""), "train"),
@@ -94,7 +97,7 @@ def write_manifest(path: Path, rows: Iterable[Row]) -> None:
 
 def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any] | Flaw]]:
     """Name and content of each line."""
-    read = {".csv": _csv, ".tsv": _tsv}.get(path.suffix.lower(), _jsonl)
+    read = {".csv": _csv, ".tsv": _tsv, ".json": _json}.get(path.suffix.lower(), _jsonl)
     for number, line in read(path):
         yield f"{path.name} line {number}", line
 
@@ -107,6 +110,18 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Any]]:
                     yield number, json.loads(line)
                 except (ValueError, RecursionError):
                     yield number, None
+
+
+def _json(path: Path) -> Iterator[tuple[int, Any]]:
+    """An array of lines or an object of them by id, as one value; else a line after the other."""
+    with open_list(path) as file:
+        try:
+            whole = json.load(file)
+        except (ValueError, RecursionError):
+            whole = None
+    if isinstance(whole, Mapping) and whole and all(isinstance(v, Mapping) for v in whole.values()):
+        whole = [{"id": name} | value for name, value in whole.items()]
+    yield from enumerate(whole, 1) if isinstance(whole, list) else _jsonl(path)
 
 
 def _csv(path: Path) -> Iterator[tuple[int, Any]]:
@@ -165,7 +180,7 @@ def _row(path: Path, told: str, line: Any) -> Row | Flaw:
     speaker = "" if values["speaker"] is None else str(values["speaker"])
     known = values["split"] not in (None, "")
     return Row(
-        *(name, values["path"], values["text"], speaker, split if known else ""),
+        *(name, values["path"].removeprefix("{data_root}/"), values["text"], speaker, split if known else ""),
         *(start_s, duration_s or None),
     )
 

@@ -58,6 +58,19 @@ def test_spaces_behind_commas_are_no_part_of_names_and_values(tmp_path):
     assert found == [Row("x", "a b.wav", "go, up")]
 
 
+def test_indices_of_older_projects_are_one_value(tmp_path):
+    array = [{"path": "/data/a.flac", "text": "hi there", "audio_len": 1.25}]
+    (tmp_path / "index.json").write_text(json.dumps(array, indent=2))
+    assert list(manifest_rows(tmp_path / "index.json")) == [
+        Row("a", "/data/a.flac", "hi there", duration_s=1.25)
+    ]
+    named = {"u1": {"wav": "{data_root}/s1/a.wav", "words": "dos años"}, "u2": {"wav": "b.wav"}}
+    (tmp_path / "train.json").write_text(json.dumps(named))
+    row, flaw = manifest_rows(tmp_path / "train.json")
+    assert row == Row("u1", "s1/a.wav", "dos años")
+    assert "line 2 has no path, or no text" in flaw.explanation
+
+
 def test_0_is_a_name_like_others(tmp_path):
     lines = '{"id": 0, "path": "a.wav", "text": "go"}\n{"id": 1, "path": "b.wav", "text": "go"}'
     assert [row.id for row in read(tmp_path, "l.jsonl", lines)] == ["0", "1"]
@@ -118,7 +131,7 @@ def test_lines_of_a_table_are_counted_with_the_blank_ones(tmp_path):
 
 
 def test_a_list_in_brackets_is_told_what_is_expected(tmp_path):
-    [flaw] = read(tmp_path, "l.json", '[{"path": "a.wav", "text": "go"}]')
+    [flaw] = read(tmp_path, "l.jsonl", '[{"path": "a.wav", "text": "go"}]')
     assert flaw.explanation.endswith("expected one {…} on each line")
 
 

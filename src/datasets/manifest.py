@@ -179,8 +179,9 @@ def _row(path: Path, told: str, line: Any) -> Row | Flaw:
         return Flaw(name or told, "with a start or duration that is no time", str(error))
     speaker = "" if values["speaker"] is None else str(values["speaker"])
     known = values["split"] not in (None, "")
+    place = values["path"].removeprefix("{data_root}/")
     return Row(
-        *(name, values["path"].removeprefix("{data_root}/"), values["text"], speaker, split if known else ""),
+        *(name, place, values["text"], speaker, split if known else ""),
         *(start_s, duration_s or None),
     )
 

@@ -78,6 +78,11 @@ def test_each_clip_comes_once_before_any_comes_twice(packed):
     assert counts.sum() == 150 and counts.max() - counts.min() <= 1
 
 
+def test_parts_are_not_made_alike(packed):
+    parts = [open_runs(packed, split, n_utterances=50) for split in ("train", "validation", "test")]
+    assert len({tuple(np.diff(part.runs(0).offsets)) for part in parts}) == 3
+
+
 def test_epochs_have_other_runs_and_the_same_seed_the_same(packed):
     runs, again = open_runs(packed, n_utterances=6), open_runs(packed, n_utterances=6)
     other = open_runs(packed, n_utterances=6, seed=2)

@@ -47,6 +47,15 @@ def test_a_file_that_changed_is_measured_anew_and_others_stay_known(root, tmp_pa
     assert durations_of(root, ["b.flac"], tmp_path / "index")[0].tolist() == [0.25]
 
 
+def test_a_file_of_the_same_size_is_known_by_its_date(root, tmp_path):
+    durations_of(root, ["a.wav"], tmp_path / "index")
+    before = (root / "a.wav").stat()
+    sound(root / "a.wav", 1.0, rate=8000)
+    assert (root / "a.wav").stat().st_size == before.st_size
+    os.utime(root / "a.wav", ns=(0, before.st_mtime_ns + 1_000_000_000))
+    assert durations_of(root, ["a.wav"], tmp_path / "index")[0].tolist() == [1.0]
+
+
 def test_a_damaged_memory_is_made_again(root, tmp_path, caplog):
     durations_of(root, ["a.wav"], tmp_path / "index")
     [file] = (tmp_path / "index").iterdir()

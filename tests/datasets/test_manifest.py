@@ -144,7 +144,7 @@ def test_a_quote_left_open_costs_lines_that_are_named(tmp_path):
 
 
 def test_a_table_without_path_or_text_is_refused(tmp_path):
-    for name, content in (("l.csv", "path,said\n"), ("l.tsv", "path\twords\n"), ("e.csv", "")):
+    for name, content in (("l.csv", "path,said\n"), ("l.tsv", "path\tsaid\n"), ("e.csv", "")):
         with pytest.raises(UserError, match=rf"{name}: its first line names no column \w+"):
             read(tmp_path, name, content)
 

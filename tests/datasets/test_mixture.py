@@ -92,6 +92,10 @@ def test_shares_are_within_one_utterance_and_the_epoch_is_as_short_as_can_be(cor
     assert any(quota < size for quota, size in zip(quotas, sizes, strict=True))
 
 
+def test_what_is_left_goes_to_those_who_lost_most():
+    assert counts_of([9, 1], [2, 1]) == [9, 5]  # quotas 14 · 2/3 = 9.33 and 14 · 1/3 = 4.67
+
+
 def test_an_epoch_resumes_where_it_was(roots):
     corpus = mix(roots, weights=[1, 2])
     batches = Batches(corpus.durations_s, 4, shuffle=True, seed=5)

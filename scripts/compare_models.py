@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 from torch import nn
+from tqdm import tqdm
 
 from src.build import build, plain
 from src.cli import CONFIGS
@@ -19,11 +20,14 @@ from src.utils.tables import table
 HELP = """\
   python -m scripts.compare_models
   python -m scripts.compare_models conformer_s causal --seconds 15 --utterances 2 --runs 5
+  python -m scripts.compare_models deepspeech2 --layers
 
 Each model hears the same utterances of noise, with the features that its config is meant for and 29
 tokens. The time is that of the processor for the model and its loss, forward and back, on a CPU
 with one thread: what other programs do meanwhile changes little. The first step, which warms up,
-is left out; of the others the median stands."""
+is left out; of the others the median stands.
+
+--layers tells instead what each layer of the models gives out, and how many weights it has."""
 N_TOKENS = 29
 N_FEATURES = {  # that a config is meant for, where these are not 80
     "cnn_gru": 201,
@@ -52,8 +56,12 @@ def main(words: Sequence[str] | None = None) -> None:
     """Measure one model after another, then print them as a table."""
     options = parse(words)
     torch.set_num_threads(1)
+    if options.layers:
+        for name in options.models or [REFERENCE]:
+            print(f"{name}\n{layers(name, options)}\n")
+        return
     names = list(dict.fromkeys([REFERENCE, *(options.models or choices())]))
-    found = {name: measure(name, options) for name in names}
+    found = {name: measure(name, options) for name in tqdm(names, unit="model")}
     reference = found[REFERENCE]["seconds"]
     rows = [
         (
@@ -81,6 +89,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--utterances", type=whole_number(1), default=4, help="in a batch (default 4)")
     add("--seconds", type=whole_number(1), default=5, help="of each (default 5)")
     add("--runs", type=whole_number(1), default=3, help="steps that count (default 3)")
+    add("--layers", action="store_true", help="list the layers instead")
     return parser.parse_args(words)
 
 
@@ -91,16 +100,46 @@ def choices() -> list[str]:
 
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Weights, stride and seconds of a step of one model."""
-    torch.manual_seed(0)
-    node = plain(OmegaConf.load(CONFIGS / "model" / f"{name}.yaml"))
-    n_features = N_FEATURES.get(name, 80)
-    model = build(node, "model", n_features=n_features, n_tokens=N_TOKENS).train()
+    model, n_features = make(name)
     seconds = [step(model, n_features, options) for _ in range(1 + options.runs)]
     return {
         "weights": sum(p.numel() for p in model.parameters()),
         "stride": model.time_stride,
         "seconds": statistics.median(seconds[1:]),
     }
+
+
+def make(name: str) -> tuple[nn.Module, int]:
+    """The model of a config in training, and its number of features."""
+    torch.manual_seed(0)
+    node = plain(OmegaConf.load(CONFIGS / "model" / f"{name}.yaml"))
+    n_features = N_FEATURES.get(name, 80)
+    return build(node, "model", n_features=n_features, n_tokens=N_TOKENS).train(), n_features
+
+
+def layers(name: str, options: argparse.Namespace) -> str:
+    """A table of the layers that have weights of their own, and the shapes (B, …) they give."""
+    model, n_features = make(name)
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(where: str, given: Any) -> None:
+        shapes.setdefault(where, tuple((given[0] if isinstance(given, tuple) else given).shape))
+
+    for where, layer in model.named_modules():
+        layer.register_forward_hook(lambda _, __, given, where=where: note(where, given))
+    lengths = torch.full((options.utterances,), FRAMES_A_SECOND * options.seconds)
+    model(torch.randn(options.utterances, int(lengths[0]), n_features), lengths)
+    rows = []
+    for where, layer in model.named_modules():
+        n = sum(p.numel() for p in layer.parameters(recurse=False))
+        heard = where
+        while heard not in shapes:  # recurrent layers are computed by what they lie in
+            heard = heard.rpartition(".")[0]
+        if n:
+            rows.append((where, type(layer).__name__, shapes[heard], f"{n:,}"))
+    total = sum(p.numel() for p in model.parameters())
+    rows.append(("", "emissions", shapes[""], f"{total:,}"))
+    return table(rows, ("layer", "kind", "gives", "weights"))
 
 
 def step(model: nn.Module, n_features: int, options: argparse.Namespace) -> float:

@@ -3,6 +3,7 @@
   python calc_wer_cer.py --dir_path saved/predict/test-clean
   python calc_wer_cer.py --dir_path saved/predict/test-clean --worst 10
   python calc_wer_cer.py --dir_path DIR --json > scores.json
+  python calc_wer_cer.py --dir_path DIR --csv pairs.csv
 
 Every *.json below the folder is one utterance: {"pred_text": "...", "text": "..."}, as
 inference.py writes them (older files with just these two keys do too). Where the file says
@@ -19,10 +20,12 @@ Exit status: 0 all files scored; 1 some left out, named on stderr; 2 nothing to 
 """
 
 import argparse
+import csv
 import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from src.metrics import (
     ErrorCounts,
@@ -45,6 +48,7 @@ from src.metrics import (
 from src.text import Normaliser
 from src.utils.arguments import whole_number
 from src.utils.errors import UserError
+from src.utils.files import atomic_write
 from src.utils.interrupts import ctrl_c_ends
 
 _ENGLISH, _LOWER = Normaliser(), Normaliser(drop_punctuation=False)
@@ -66,11 +70,13 @@ def main(arguments: list[str] | None = None) -> int:
         warn(skipped)
         if not pairs:
             raise _nothing_to_score(skipped, options)
+        normalise, _ = NORMALISERS[options.normalise]
+        measures = [measure(pair, normalise) for pair in pairs]
+        if options.csv:
+            write_pairs(options.csv, pairs, measures)
     except UserError as error:
         print(f"calc_wer_cer.py: {error}", file=sys.stderr)
         return 2
-    normalise, _ = NORMALISERS[options.normalise]
-    measures = [measure(pair, normalise) for pair in pairs]
     scores = summarise_all(measures, options.n_resamples)
     rankings = rank_all(pairs, normalise, options.n_resamples)
     report = _json_report if options.json else _text_report
@@ -117,8 +123,29 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="bootstrap samples behind each interval (default: %(default)s)",
     )
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="also write a table of all utterances: file, text, reading, errors and length",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON; rates are fractions")
     return parser
+
+
+def write_pairs(path: Path, pairs: list[TextPair], measures: list[dict[str, ErrorCounts]]) -> None:
+    """A line of CSV for each utterance, whose texts are as the files have them."""
+    names = list(dict.fromkeys(name for counts in measures for name in counts))
+    head = ["file", "text", "pred_text"]
+    head += [f"{name} {column}" for name in names for column in ("errors", "length")]
+    with atomic_write(path, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        for pair, counts in zip(pairs, measures, strict=True):
+            found = [counts.get(name) for name in names]
+            numbers = [(c.errors, c.reference_length) if c else ("", "") for c in found]
+            row = [pair.file, pair.reference, pair.hypothesis]
+            writer.writerow(row + [number for both in numbers for number in both])
 
 
 def warn(skipped: list[Skipped]) -> None:

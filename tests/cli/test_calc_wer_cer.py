@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import pty
@@ -283,3 +284,21 @@ def test_thousands_of_files_show_a_bar_on_a_terminal_only(tmp_path):
     assert done.returncode == 0
     assert "reading" in seen
     assert "5000" in seen
+
+
+def test_a_table_of_all_utterances_adds_up_to_the_rates(capsys, folder, tmp_path):
+    found = scores(capsys, folder, "--csv", str(tmp_path / "out/pairs.csv"))["scores"]
+    with (tmp_path / "out/pairs.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["file"], row["text"], row["pred_text"]) for row in rows] == [
+        (f"{number}.json", *pair) for number, pair in enumerate(PAIRS)
+    ]
+    for name in ("WER", "CER"):
+        errors, length = (sum(int(r[f"{name} {c}"]) for r in rows) for c in ("errors", "length"))
+        assert errors / length == found[name.lower()]["rate"]
+
+
+def test_a_table_that_can_not_be_written_is_told(folder, tmp_path):
+    (tmp_path / "taken").write_text("")
+    done = run("--dir_path", folder, "--csv", tmp_path / "taken" / "pairs.csv")
+    assert done.returncode == 2 and "could not be written" in done.stderr

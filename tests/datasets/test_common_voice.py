@@ -97,6 +97,13 @@ def test_durations_that_the_release_lists_are_taken(root):
     assert len(corpus[0].waveform) < 9000  # the whole clip, whatever the list says
 
 
+def test_clips_of_the_first_release_are_listed_without_their_ending(root):
+    with_ending = list(CommonVoice(root, "train", None).ids)
+    content = (root / "train.tsv").read_text(encoding="utf-8")
+    (root / "train.tsv").write_text(content.replace(".mp3", ""), encoding="utf-8")
+    assert list(CommonVoice(root, "train", None).ids) == with_ending
+
+
 def test_lists_with_a_mark_and_windows_line_ends_are_read(root):
     content = (root / "train.tsv").read_text(encoding="utf-8")
     (root / "train.tsv").write_bytes(content.replace("\n", "\r\n").encode("utf-8-sig"))

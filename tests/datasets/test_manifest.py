@@ -76,6 +76,11 @@ def test_0_is_a_name_like_others(tmp_path):
     assert [row.id for row in read(tmp_path, "l.jsonl", lines)] == ["0", "1"]
 
 
+def test_a_duration_of_0_is_none(tmp_path):
+    found = read(tmp_path, "l.csv", "path,text,start,duration\na.wav,go,1.5,0\n")
+    assert found == [Row("a-00001500", "a.wav", "go", start_s=1.5)]
+
+
 def test_other_names_of_columns_are_understood(tmp_path):
     line = {"audio_filepath": "a.wav", "sentence": "go", "offset": "1.5", "client_id": 7}
     found = read(tmp_path, "l.jsonl", json.dumps(line | {"split": "dev", "age": 3}))

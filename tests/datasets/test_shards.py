@@ -212,3 +212,10 @@ def test_a_mistake_ends_in_one_line(tmp_path):
         )
     assert str(ended.value).startswith("write_shards: LibriSpeech train-clean-100: not in")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_shard_has_a_size(tmp_path, capsys):
+    for size in ("0", "-1", "nan", "big"):
+        with pytest.raises(SystemExit):
+            write_shards.main(["--part", "train", "--out", str(tmp_path), "--size_mb", size])
+        assert f"{size} is not a number of megabytes above 0" in capsys.readouterr().err

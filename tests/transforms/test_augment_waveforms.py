@@ -164,6 +164,19 @@ def test_gain_is_uniform_in_decibels():
     torch.testing.assert_close(places, torch.full((6,), 1 / 6), atol=0.03, rtol=0)
 
 
+def test_each_is_changed_by_its_own_numbers_whoever_else_is():
+    clips = torch.ones(40, 1)
+    everyone, some = (
+        ready(Gain(probability=share, min_gain_db=-12, max_gain_db=6))(
+            clips, whole(clips), generator()
+        )[0]
+        for share in (1, 0.5)
+    )
+    chosen = some != 1
+    assert 8 < chosen.sum() < 32
+    torch.testing.assert_close(some[chosen], everyone[chosen])
+
+
 def test_a_shift_moves_samples_and_fills_with_zeros():
     clips = torch.arange(1.0, 11).repeat(2_000, 1)
     shifted, _ = ready(TimeShift(probability=1, max_shift_ms=3), rate=1_000)(

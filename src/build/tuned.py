@@ -13,8 +13,13 @@ WEIGHTS = ("lm_weight", "bonus")
 
 
 def tuned_file(checkpoint: str | Path) -> Path:
-    """Where the weights for a checkpoint, or for a run's best one, are kept."""
-    return find_checkpoint(checkpoint).parent / NAME
+    """Where the weights for a checkpoint are kept: those of one run share a file.
+
+    Published models, which may lie side by side, have one each.
+    """
+    path = find_checkpoint(checkpoint)
+    is_published = path.suffix == ".safetensors"
+    return path.with_name(f"{path.stem}.{NAME}") if is_published else path.with_name(NAME)
 
 
 def save_tuned(checkpoint: str | Path, language_model: str | Path, found: dict[str, Any]) -> Path:

@@ -112,6 +112,15 @@ def test_weights_of_other_models_stay(checkpoint, model, tmp_path):
         assert with_tuned(decoder, checkpoint)["lm_weight"] == weight
 
 
+def test_published_models_side_by_side_have_weights_of_their_own(model, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.safetensors").write_bytes(b"")
+    save_tuned(tmp_path / "a.safetensors", model, {"lm_weight": 1.0, "bonus": 0.0})
+    decoder = {"language_model": str(model), "lm_weight": None, "bonus": None}
+    assert with_tuned(decoder, tmp_path / "a.safetensors")["lm_weight"] == 1.0
+    assert with_tuned(decoder, tmp_path / "b.safetensors") == decoder
+
+
 @pytest.mark.parametrize("damage", ["{", "[]", '{"x": 3}', ""])
 def test_a_damaged_file_of_weights_is_passed_over(checkpoint, model, damage):
     (checkpoint.parent / "decoder.json").write_text(damage)

@@ -36,6 +36,7 @@ A system trained with several seeds is several folders, one --system each:
 Below 0.05, p says that the difference would hardly be met were both as good; "not told apart" does
 not say that they are. Exit status: 0, or 1 with one line where they can't be compared."""
 FIELDS = ("pred_text", "greedy_text", "beam_text")
+FEW_SPEAKERS, FEW_SEEDS = 10, 4  # below these a bootstrap shows too little of how they vary
 
 
 @ctrl_c_ends("compare", "nothing is written; run it again to start over")
@@ -196,6 +197,11 @@ def introduction(
     ]
     if groups is None and all(map(speaker_of, paired.ids)):
         lines.append("Utterances of one speaker are not independent: see --by speaker.")
+    few = [f"{len(set(groups))} speakers"] if groups and len(set(groups)) < FEW_SPEAKERS else []
+    n_seeds = [len(s.folders) for s in systems if 1 < len(s.folders) < FEW_SEEDS]
+    few += [f"{min(n_seeds)} seeds"] if n_seeds else []
+    if few:
+        lines.append(f"Only {' and '.join(few)}: intervals are narrower than they should be.")
     return "\n".join(lines)
 
 

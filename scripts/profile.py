@@ -120,7 +120,7 @@ def training_config(options: argparse.Namespace, folder: Path) -> dict[str, Any]
 
 def measure(trainer: Trainer, n_warm: int, n_steps: int, trace: Path) -> Measured:
     """Warm up, measure, record; every step is one of the trainer's own."""
-    steps = trainer._micro_batches()
+    steps = trainer.micro_batches()
     device = trainer.stepper.device
     watch, wanted = StepWatch(device), n_warm + n_steps + N_RECORDED
     trainer.total_steps = max(trainer.total_steps, wanted)  # short runs can be measured too

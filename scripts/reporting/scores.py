@@ -13,6 +13,7 @@ from src.metrics import (
     RateSummary,
     Skipped,
     TextPair,
+    compared_units,
     each_prediction,
     measure,
     phonemes,
@@ -97,11 +98,7 @@ def keep_if_bad(
         return
     if len(worst) == n_worst and rank < (worst[0].rate, worst[0].errors, worst[0].order):
         return
-    said, heard = pair.reference, pair.hypothesis
-    if pair.unit == "phoneme":
-        pairs = alignment(phonemes(said), phonemes(heard))
-    else:
-        pairs = alignment(normalise(said).split(), normalise(heard).split())
+    pairs = alignment(*compared_units(pair, normalise))
     bad = Bad(*rank, pair.file.removesuffix(".json"), pairs)
     (heapq.heappush if len(worst) < n_worst else heapq.heappushpop)(worst, bad)
 

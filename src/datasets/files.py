@@ -16,6 +16,7 @@ from src import audio
 from src.batch import NO_SOUND, Utterance
 from src.datasets.selection import UNREADABLE, Rejections, select
 from src.utils.errors import UserError
+from src.utils.files import walk
 
 logger = logging.getLogger(__name__)
 
@@ -141,8 +142,8 @@ def _recordings_below(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path] if path.suffix.lower() in audio.EXTENSIONS else []
     return [
-        Path(folder, name)
-        for folder, _, names in os.walk(path, followlinks=True)
+        folder / name
+        for folder, _, names in walk(path)
         for name in names
         if Path(name).suffix.lower() in audio.EXTENSIONS and not name.startswith(".")
     ]

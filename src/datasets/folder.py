@@ -11,6 +11,7 @@ from src.datasets.listed_corpus import ListedCorpus
 from src.datasets.listing import Flaw, Row, lines_of
 from src.datasets.manifest import SUFFIXES, manifest_rows
 from src.utils.errors import UserError
+from src.utils.files import walk
 
 
 class Folder(ListedCorpus):
@@ -77,8 +78,8 @@ def _pairs(root: Path, names: list[str]) -> Iterator[Row | Flaw]:
 
 def _visible(root: Path) -> Iterator[str]:
     """Files below `root`, relative to it."""
-    for folder, _, names in os.walk(root, followlinks=True):
-        below = Path(folder).relative_to(root)
+    for folder, _, names in walk(root):
+        below = folder.relative_to(root)
         yield from ((below / name).as_posix() for name in names if not name.startswith("."))
 
 

@@ -4,7 +4,6 @@ http://www.voxforge.org; prompts are lines "KEY Text as read" in etc/prompts-ori
 "FOLDER/mfc/KEY TEXT WITHOUT MARKS" in etc/PROMPTS. Submissions come from many programs and years.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +12,7 @@ from src.datasets.librispeech_scan import NO_AUDIO, NO_TRANSCRIPT
 from src.datasets.listed_corpus import ListedCorpus
 from src.datasets.listing import Flaw, Row, lines_of
 from src.utils.errors import UserError
+from src.utils.files import walk
 
 CORPUS = "VoxForge"
 PROMPTS = ("prompts-original", "PROMPTS", "prompts")  # the first has accents and marks
@@ -41,8 +41,8 @@ def voxforge_rows(root: Path) -> Iterator[Row | Flaw]:
         UserError: there are none.
     """
     homes = sorted(
-        Path(folder)
-        for folder, below, _ in os.walk(root, followlinks=True)
+        folder
+        for folder, below, _ in walk(root)
         if "etc" in below and any(name in below for name in SOUNDS)
     )
     if not homes:

@@ -12,6 +12,7 @@ from src.trainer.reports import StepReport
 from src.trainer.stepper import Stepper
 from src.trainer.weights import load_optimizer, load_weights
 from src.utils import parallel
+from src.utils.errors import UserError
 from src.utils.seeding import random_state, restore_random_state
 
 logger = logging.getLogger(__name__)
@@ -57,8 +58,13 @@ def put_back(
         How far the run had come, and the reports that were not logged yet.
 
     Raises:
-        UserError: the checkpoint is of another model, vocabulary or optimizer.
+        UserError: the checkpoint is of another model, vocabulary or optimizer, or weights only.
     """
+    if "progress" not in state:
+        raise UserError(
+            f"{path}: holds weights only, not where a run stood; a run of its own begins with them "
+            f"by init_from={path}."
+        )
     load_weights(stepper.recognizer, state, description, path)
     if stepper.moving_average:  # one that begins now begins with the weights
         stepper.moving_average.load_state_dict(state["recognizer"])

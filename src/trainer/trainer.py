@@ -99,7 +99,7 @@ class Trainer:
         saved_at_s = self.progress.elapsed_s()
         with training_bar(self.total_steps, self.progress.step) as bar:
             self.meter.start_clock()
-            for batches in self.meter.waiting_for(self._micro_batches()):
+            for batches in self.meter.waiting_for(self.micro_batches()):
                 self.train_step(batches)
                 bar.set_postfix(self.meter.postfix(self.learning_rate), refresh=False)
                 bar.update()
@@ -146,7 +146,7 @@ class Trainer:
             if report.skipped:
                 tell_failure(report, step, self.progress, self.settings)
 
-    def _micro_batches(self) -> Iterator[list[Batch]]:
+    def micro_batches(self) -> Iterator[list[Batch]]:
         """The batches of one optimizer step after another, from where the run stands."""
         sampler = self.train_loader.batch_sampler
         while self.progress.step < self.total_steps:

@@ -83,6 +83,19 @@ def write_json(path: str | Path, value: Any, *, sync: bool = True) -> None:
         file.write("\n")
 
 
+def walk(top: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As os.walk, along links too, but each folder once: a link to one above it ends there."""
+    seen = set()
+    for folder, below, names in os.walk(top, followlinks=True):
+        status = Path(folder).stat()
+        place = (status.st_dev, status.st_ino)
+        if place in seen:
+            below.clear()
+            continue
+        seen.add(place)
+        yield Path(folder), below, names
+
+
 def inside(folder: str | Path, name: str) -> Path:
     """`folder` / `name`, for a name that came from elsewhere.
 

@@ -112,6 +112,7 @@ def test_seeds_are_averaged_and_their_spread_is_told(capsys, tmp_path):
     # Two of three seeds are drawn: A's mean is one in seven off where both are the first or last.
     assert (beside["low"], beside["high"]) == pytest.approx((-1 / 7, 1 / 7))
     assert "McNemar" not in printed
+    assert "Only 3 seeds: intervals" in printed
     # Folders of their own come first.
     printed, _ = compared(capsys, tmp_path, b, "--system", *a)
     assert row(printed, "WER", "B", "3").startswith("WER B 3 14.29 %")
@@ -123,6 +124,7 @@ def test_speakers_are_drawn_where_ids_tell_them(capsys, tmp_path, folders):
     assert "500 resamples of utterances (seed 0)" in by_utterance
     assert "Utterances of one speaker are not independent: see --by speaker." in by_utterance
     assert "500 resamples of 6 speakers (seed 0)" in by_speaker
+    assert "Only 6 speakers: intervals are narrower than they should be." in by_speaker
     assert "see --by speaker" not in by_speaker
     assert found["n_speakers"] == 6
     assert row(by_utterance, "WER", "A") == row(by_speaker, "WER", "A")

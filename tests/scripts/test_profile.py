@@ -68,7 +68,7 @@ def test_watching_changes_nothing_that_is_learnt(tmp_path):
     watched = tiny(tmp_path / "a", "augment=specaugment_light")
     measure(watched, 1, 2, tmp_path / "trace.json.gz")
     plain = tiny(tmp_path / "b", "augment=specaugment_light")
-    steps = plain._micro_batches()
+    steps = plain.micro_batches()
     for _ in range(5):
         plain.train_step(next(steps))
     theirs = plain.stepper.recognizer.state_dict()
@@ -81,7 +81,7 @@ def test_watching_changes_nothing_that_is_learnt(tmp_path):
 def test_each_phase_ends_where_it_should_with_several_batches_a_step(tmp_path):
     overrides = ["augment=waveform", "trainer.accumulate=2"]
     trainer = tiny(tmp_path, *overrides)
-    watch, steps = StepWatch(trainer.stepper.device), trainer._micro_batches()
+    watch, steps = StepWatch(trainer.stepper.device), trainer.micro_batches()
     watch.begin()
     batches = next(steps)
     watch.mark("data wait")

@@ -181,7 +181,7 @@ def test_a_resumed_run_ends_with_the_weights_and_the_log_of_an_uninterrupted_one
     whole = trainer_of("whole", augment=SpecAugment(), **keys)
     whole.train()
     first = trainer_of("halves", augment=SpecAugment(), **keys)
-    for batches in first._micro_batches():
+    for batches in first.micro_batches():
         first.train_step(batches)
         if first.progress.step == 3:  # one report is not logged yet
             break

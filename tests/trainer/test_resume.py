@@ -16,7 +16,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(trainer_of,
     whole = trainer_of("whole", n_epochs=4)
     whole.train()
     first = trainer_of("halves", n_epochs=4)
-    for batches in first._micro_batches():  # stops in the middle of the second epoch
+    for batches in first.micro_batches():  # stops in the middle of the second epoch
         first.train_step(batches)
         if first.progress.step == 5:
             break
@@ -89,3 +89,13 @@ def test_a_checkpoint_of_another_vocabulary_or_model_is_told_apart(trainer_of):
     larger = trainer_of("c", recognizer=make_recognizer(n_tokens=9))
     with pytest.raises(UserError, match=r"weights of another model.*model=… and transform=…"):
         larger.restore(trainer.checkpoints.last)
+
+
+def test_weights_alone_are_no_run_to_resume(trainer_of, tmp_path):
+    run = trainer_of("run", n_epochs=1)
+    run.train()
+    state = load_checkpoint(run.checkpoints.last)
+    kept = ("format", "config", "symbols", "name", "recognizer", "versions")
+    torch.save({key: state[key] for key in kept if key in state}, tmp_path / "averaged.pt")
+    with pytest.raises(UserError, match=r"averaged\.pt: holds weights only.*init_from="):
+        trainer_of("other", n_epochs=1).restore(tmp_path / "averaged.pt")

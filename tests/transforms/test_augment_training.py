@@ -41,7 +41,7 @@ def test_a_resumed_run_hears_what_an_uninterrupted_one_hears(tmp_path):
     whole = trainer_with(tmp_path / "whole", *augmentation("everything"), **keys)
     whole.train()
     first = trainer_with(tmp_path / "halves", *augmentation("everything"), **keys)
-    for batches in first._micro_batches():
+    for batches in first.micro_batches():
         first.train_step(batches)
         if first.progress.step == 2:
             break
@@ -135,7 +135,7 @@ def test_a_whole_step_waits_for_nothing():
 
 def test_a_batch_of_nothing_passes(tmp_path):
     trainer = trainer_with(tmp_path, *augmentation("everything"))
-    empty = next(iter(trainer._micro_batches()))[0]
+    empty = next(iter(trainer.micro_batches()))[0]
     empty.ids.clear()
     assert trainer.stepper.step([empty], 0).loss == 0
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from src.utils.errors import UserError
-from src.utils.files import atomic_write, sha256, write_json
+from src.utils.files import atomic_write, sha256, walk, write_json
 from tests.conftest import REPOSITORY
 
 
@@ -166,3 +166,14 @@ def test_sha256_is_that_of_the_standard(tmp_path):
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256(str(tmp_path / "abc")) == expected
     assert sha256(Path(__file__)) == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+def test_each_folder_is_walked_once_however_links_lead_there(tmp_path):
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("a/b/one", "elsewhere/two"):
+        (tmp_path / name).touch()
+    (tmp_path / "a/b/up").symlink_to(tmp_path / "a")
+    (tmp_path / "a/there").symlink_to(tmp_path / "elsewhere")
+    found = [name for _, _, names in walk(tmp_path / "a") for name in names]
+    assert sorted(found) == ["one", "two"]

@@ -1,6 +1,5 @@
 """Folders of sound that is mixed into speech, read once."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 from src import audio
 from src.batch import to_int16
 from src.utils.errors import UserError
+from src.utils.files import walk
 
 
 def read_folder(folder: str, sample_rate: int, max_hours: float) -> list[Tensor]:
@@ -31,8 +31,8 @@ def read_folder(folder: str, sample_rate: int, max_hours: float) -> list[Tensor]
 def find(folder: str) -> list[Path]:
     """The visible recordings of a folder and below, sorted; UserError where there are none."""
     paths = sorted(
-        Path(place, name)
-        for place, _, names in os.walk(folder, followlinks=True)
+        place / name
+        for place, _, names in walk(folder)
         for name in names
         if Path(name).suffix.lower() in audio.EXTENSIONS and not name.startswith(".")
     )

@@ -55,7 +55,8 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         prepare(options)
     except UserError as error:
-        sys.exit(f"prepare_data: {error}")
+        # Readers of corpora speak of the config's key, which goes by another name here.
+        sys.exit(f"prepare_data: {error}".replace("dataset.root", "--root"))
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:

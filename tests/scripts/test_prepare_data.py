@@ -260,3 +260,9 @@ def test_a_second_run_replaces_the_first(prepare, tmp_path):
     out, lines = prepare("folder")
     assert lines[0]["text"] == "go on"
     assert not [path for path in out.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_without_the_corpus_is_told_of_by_the_option_not_by_a_key(tmp_path):
+    with pytest.raises(SystemExit, match=r"is no AN4, .*Set --root to the corpus") as error:
+        main(["an4", "--root", str(tmp_path)])
+    assert "dataset.root" not in str(error.value)

@@ -33,8 +33,10 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Leave the others."""
+    """Leave the others, when all are ready to: gloo's threads abort a process that they outlive."""
     if distributed.is_initialized():
+        with _explained():
+            distributed.barrier()
         distributed.destroy_process_group()
 
 

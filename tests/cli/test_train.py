@@ -205,7 +205,7 @@ def test_one_batch_is_learnt_by_heart(commands_h5, tmp_path):
 
 GROUPS = ["model=lstm", "transform=mfcc", "transform=raw", "decoder=beam", "logger=tensorboard",
           "logger=wandb", "logger=comet", "text=characters", "text=phonemes_cmu", "augment=none",
-          "model=mlp", "schedule=cyclic", "optimizer=adam schedule=noam", "schedule=exponential",
+          "schedule=cyclic", "optimizer=adam schedule=noam", "schedule=exponential",
           "schedule=warmup_cosine", "trainer.precision=bf16", "trainer.accumulate=2",
           "deterministic=true"]  # fmt: skip
 

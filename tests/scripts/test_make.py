@@ -100,7 +100,7 @@ def test_every_package_that_the_code_imports_is_required():
         *(REPOSITORY / "scripts").rglob("*.py"),
     ]
     used = {module for file in files for module in imports(file)}
-    packages = used - sys.stdlib_module_names - {"src", "scripts", "train"}
+    packages = used - sys.stdlib_module_names - {"src", "scripts", "train", "calc_wer_cer"}
     packages -= {"nbformat", "traitlets"}  # come with nbclient
     packages -= {"kokoro_onnx", "piper"}  # synthesisers that scripts.speak_text asks people for
     assert {PACKAGE_OF.get(package, package) for package in packages} <= required

@@ -1,5 +1,6 @@
 """Some hundred steps of training hold no more memory or files at their end than in their middle."""
 
+import mmap
 import os
 import subprocess
 import sys
@@ -51,10 +52,11 @@ def test_the_slope_is_that_of_the_line_through_the_second_half():
 def test_what_a_process_holds_is_seen(tmp_path):
     own = os.getpid()
     files, memory = open_files(own)[0], resident_kb(own)
-    ballast = b"x" * 50_000_000
+    ballast = mmap.mmap(-1, 50_000_000)  # pages of its own, none that Python had and left
+    ballast.write(b"x" * 50_000_000)
     with (tmp_path / "a").open("w"), subprocess.Popen(["sleep", "60"]) as child:
         assert open_files(own)[0] >= files + 1
         assert resident_kb(own) - memory > 40_000
         assert child.pid in children(own)
         child.kill()
-    del ballast
+    ballast.close()

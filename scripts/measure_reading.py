@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import resource
 import sys
 import time
@@ -79,7 +78,7 @@ def measure(config: Mapping[str, Any]) -> Reading:
     """
     keys = {key: value for key, value in config["loader"].items() if key != "cache"}
     reading = {key: keys.pop(key) for key in READING}
-    before_mb, begun_s, cpu_s = _peak_mb(), time.monotonic(), sum(os.times()[:4])
+    before_mb, begun_s, cpu_s = _peak_mb(), time.monotonic(), _cpu_s()
     dataset = build(config["dataset"]["train"], "dataset.train", text=None)
     batches = make_batches(dataset, seed=config["seed"], shuffle=True, **keys)
     batches.set_position(1)  # the first epoch may be sorted
@@ -94,9 +93,15 @@ def measure(config: Mapping[str, Any]) -> Reading:
         n_utterances,
         n_samples / dataset.sample_rate,
         wall_s,
-        sum(os.times()[:4]) - cpu_s,
+        _cpu_s() - cpu_s,
         _peak_mb() - before_mb,
     )
+
+
+def _cpu_s() -> float:
+    """Processor time of this process and of those of its children that have ended."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)  # os.times counts hundredths
 
 
 def _peak_mb() -> float:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.reporting.markup import POLICY, STYLE, Markup, join, tag
+from scripts.reporting.markup import Markup, join, page, tag
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 from src.utils.interrupts import ctrl_c_ends
@@ -150,17 +150,7 @@ def as_page(notebook: dict[str, Any]) -> str:
     """The notebook as one HTML document."""
     cells = join(*map(shown, notebook["cells"]))
     title = notebook["cells"][0]["source"].partition("\n")[0].lstrip("# ")
-    style = STYLE.read_text(encoding="utf-8") + CODE_STYLE
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(style)),
-    )
-    return f"<!DOCTYPE html>\n{tag('html', head, tag('body', tag('main', cells)), lang='en')}\n"
+    return page(title, tag("main", cells), style=CODE_STYLE) + "\n"
 
 
 def shown(cell: dict[str, Any]) -> Markup:

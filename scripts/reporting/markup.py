@@ -78,8 +78,8 @@ def folded(summary: str, *children: object) -> Markup:
     return tag("details", tag("summary", summary), *children)
 
 
-def page(title: str, *body: Markup) -> Markup:
-    """The whole document."""
+def page(title: str, *body: Markup, style: str = "") -> Markup:
+    """The whole document; `style` is CSS beside that of every page."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -87,7 +87,7 @@ def page(title: str, *body: Markup) -> Markup:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
-        tag("style", Markup(STYLE.read_text(encoding="utf-8"))),
+        tag("style", Markup(STYLE.read_text(encoding="utf-8") + style)),
     )
     return join(Markup("<!DOCTYPE html>\n"), tag("html", head, tag("body", *body), lang="en"))
 

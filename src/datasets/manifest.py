@@ -114,14 +114,26 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _json(path: Path) -> Iterator[tuple[int, Any]]:
     """An array of lines or an object of them by id, as one value; else a line after the other."""
-    with open_list(path) as file:
-        try:
-            whole = json.load(file)
-        except (ValueError, RecursionError):
-            whole = None
-    if isinstance(whole, Mapping) and whole and all(isinstance(v, Mapping) for v in whole.values()):
+    first = next(_jsonl(path), (1, None))[1]
+    # A list of lines may be large: it is not read whole to find that it is no one value.
+    whole = _whole(path) if first is None or _is_by_id(first) or isinstance(first, list) else None
+    if _is_by_id(whole):
         whole = [{"id": name} | value for name, value in whole.items()]
     yield from enumerate(whole, 1) if isinstance(whole, list) else _jsonl(path)
+
+
+def _whole(path: Path) -> Any:
+    with open_list(path) as file:
+        try:
+            return json.load(file)
+        except (ValueError, RecursionError):
+            return None
+
+
+def _is_by_id(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value:
+        return False
+    return all(isinstance(line, Mapping) for line in value.values())
 
 
 def _csv(path: Path) -> Iterator[tuple[int, Any]]:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import torch
 
+from src.cli import leave
 from src.datasets import collate
 from src.utils import parallel
 from tests.trainer.test_consistency import UTTERANCES, Halves, flat, stepper_of
@@ -18,6 +19,7 @@ def main(out: str) -> None:
     if parallel.is_first():
         torch.save(asdict(report) | {"weights": flat(stepper)}, out)
     parallel.stop()
+    leave(0)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,14 @@ class Emissions(NamedTuple):
     lengths: Tensor  # (B,) int64, emitted frames of each utterance
 
 
+class DeepEmissions(NamedTuple):
+    """Emissions in training of a model whose head also reads layers before the last."""
+
+    log_probs: Tensor  # as of Emissions
+    lengths: Tensor
+    between: tuple[Tensor, ...]  # log-probabilities of those layers, each (B, T_out, V)
+
+
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
     """One reading of an utterance."""

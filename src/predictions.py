@@ -136,6 +136,16 @@ def corpus_rates(predictions: Iterable[Prediction]) -> dict[str, float]:
     return {name: corpus_rate(counts) for name, counts in error_counts(predictions).items()}
 
 
+def readings(predictions: Sequence[Prediction], n: int = 10) -> str:
+    """The first `n` texts by id, each after it; of phonemes also the word that they mean."""
+    lines = []
+    for prediction in sorted(predictions, key=lambda prediction: prediction.id)[:n]:
+        word = f"  ({prediction.read_word})" if prediction.read_word else ""
+        lines.append(f"{prediction.id}: {prediction.best.text}{word}")
+    more = [f"… and {len(predictions) - n:,} more"] if len(predictions) > n else []
+    return "\n".join([*lines, *more])
+
+
 def closing_table(predictions: Sequence[Prediction]) -> str:
     """Each rate with its 95 % bootstrap interval and its errors, or why there is none; and how
     well confidences rank the errors of the last decoder."""

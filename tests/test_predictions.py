@@ -13,6 +13,7 @@ from src.predictions import (
     closing_table,
     corpus_rates,
     error_counts,
+    readings,
     utterance_confidence,
 )
 from src.text import Characters, Phonemes
@@ -179,6 +180,14 @@ def test_utterances_without_a_text_are_not_counted():
     assert error_counts([said("cat", "cat", None)]) == {}
     assert corpus_rates([]) == {}
     assert closing_table([said("cat", "cat", None)]) == "No reference texts, so no error rates."
+
+
+def test_the_first_readings_are_told_and_the_rest_counted():
+    two = [said("on", "off", None, name="b"), said("a cat", "the cat", None, name="a")]
+    assert readings(two) == "a: the cat\nb: off"
+    assert readings(two, n=1).splitlines() == ["a: the cat", "… and 1 more"]
+    word = spoken("D AW N", None, word=None, read_word="down", word_posterior=0.9)
+    assert readings([word]) == f"{word.id}: D AW N  (down)"
 
 
 def test_no_word_found_is_a_word_lost():

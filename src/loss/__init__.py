@@ -3,5 +3,6 @@
 from src.loss.consistency import Consistent
 from src.loss.ctc import CTC, CTCLoss
 from src.loss.frames import FrameCrossEntropy
+from src.loss.intermediate import Intermediate
 
-__all__ = ["CTC", "CTCLoss", "Consistent", "FrameCrossEntropy"]
+__all__ = ["CTC", "CTCLoss", "Consistent", "FrameCrossEntropy", "Intermediate"]

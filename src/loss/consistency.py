@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from src.batch import Emissions, padding_mask
+from src.batch import DeepEmissions, Emissions, padding_mask
 from src.loss.ctc import CTCLoss
 
 
@@ -18,14 +18,17 @@ class Consistent(nn.Module):
     with one view.
 
     Args:
-        loss: of one view, `(emissions, tokens, token_lengths) -> CTCLoss`.
+        loss: of one view, `(emissions, tokens, token_lengths) -> CTCLoss`, with or without layers
+            in between.
     """
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()
         self.loss = loss
 
-    def forward(self, emissions: Emissions, tokens: Tensor, token_lengths: Tensor) -> CTCLoss:
+    def forward(
+        self, emissions: Emissions | DeepEmissions, tokens: Tensor, token_lengths: Tensor
+    ) -> CTCLoss:
         """Emissions (2B, T_out, V) of all first views, then all second; tokens as for `loss`.
 
         Args:
@@ -35,16 +38,30 @@ class Consistent(nn.Module):
             `CTCLoss` of B utterances with its `consistency`. One without an alignment is flagged
             once, and its frames are not compared.
         """
-        views = emissions.log_probs.chunk(2)
         lengths = emissions.lengths[: len(token_lengths)]
-        a, b = (self.loss(Emissions(view, lengths), tokens, token_lengths) for view in views)
+        views = _views(emissions, lengths)
+        a, b = (self.loss(view, tokens, token_lengths) for view in views)
+        of_layers = None if a.intermediate is None else (a.intermediate + b.intermediate) / 2
+        compared = lengths.masked_fill(a.impossible, 0)
         return CTCLoss(
             total=(a.total + b.total) / 2,
             per_utterance=(a.per_utterance + b.per_utterance) / 2,
             n_tokens=a.n_tokens,
             impossible=a.impossible,
-            consistency=consistency(*views, lengths.masked_fill(a.impossible, 0)),
+            consistency=consistency(*(view.log_probs for view in views), compared),
+            intermediate=of_layers,
         )
+
+
+def _views(
+    emissions: Emissions | DeepEmissions, lengths: Tensor
+) -> list[Emissions | DeepEmissions]:
+    """Emissions (2B, …) as those of the first views and of the second, of `lengths` (B,)."""
+    views = emissions.log_probs.chunk(2)
+    if isinstance(emissions, Emissions):
+        return [Emissions(view, lengths) for view in views]
+    layers = zip(*(layer.chunk(2) for layer in emissions.between), strict=True)
+    return [DeepEmissions(view, lengths, layer) for view, layer in zip(views, layers, strict=True)]
 
 
 def consistency(a: Tensor, b: Tensor, lengths: Tensor) -> Tensor:

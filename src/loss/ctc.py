@@ -19,6 +19,7 @@ class CTCLoss(NamedTuple):
     n_tokens: Tensor  # scalar int64, target tokens of the utterances that can be aligned
     impossible: Tensor  # (B,) bool, True where no alignment exists
     consistency: Tensor | None = None  # scalar, nats between two views; None where there is one
+    intermediate: Tensor | None = None  # scalar, mean `total` of layers in between; None without
 
 
 class CTC(nn.Module):

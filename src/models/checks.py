@@ -19,6 +19,15 @@ def check_share(name: str, value: float) -> None:
         raise UserError(f"{name}={value}: expected a number from 0 up to, but not including, 1.")
 
 
+def check_intermediate(layers: Sequence[int], n_layers: int) -> None:
+    """Raise UserError unless `layers` are different layers below the last of `n_layers`."""
+    several = isinstance(layers, Sequence) and not isinstance(layers, str)
+    if not several or len(set(layers)) < len(layers):
+        raise UserError(f"model.intermediate={layers}: expected different layers, such as [8].")
+    for layer in layers:
+        check_whole("model.intermediate", layer, 1, n_layers - 1)
+
+
 def check_channels(name: str, channels: Sequence[int], n: int) -> None:
     """Raise UserError unless `channels` are `n` whole numbers from 1 on."""
     several = isinstance(channels, Sequence) and not isinstance(channels, str)

@@ -5,14 +5,16 @@ Gulati et al. 2020, "Conformer: Convolution-augmented Transformer for Speech Rec
 section 3.3.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.batch import Emissions
-from src.models.checks import check_share, check_whole
+from src.batch import DeepEmissions, Emissions
+from src.models.checks import check_intermediate, check_share, check_whole
 from src.models.frames import Frames, enter, strided_lengths
-from src.models.layers import log_probabilities
+from src.models.layers import emitted, log_probabilities
 from src.models.time_conv import TimeConv
 from src.utils.errors import UserError
 
@@ -34,6 +36,8 @@ class Conformer(nn.Module):
         n_heads: of each attention.
         kernel_size: emitted frames that the convolution module hears, odd (the paper has 32).
         dropout: share of activations set to zero in training, 0 … 1.
+        intermediate: blocks, counted from 1, behind which the head reads too in training, before
+            the last.
 
     Raises:
         UserError: a value outside these ranges.
@@ -50,6 +54,7 @@ class Conformer(nn.Module):
         n_heads: int = 4,
         kernel_size: int = 31,
         dropout: float = 0.1,
+        intermediate: Sequence[int] = (),
     ) -> None:
         super().__init__()
         check_whole("model.n_layers", n_layers, 1, 32)
@@ -57,6 +62,7 @@ class Conformer(nn.Module):
         check_whole("model.width", width, 2, 8192)
         check_whole("model.kernel_size", kernel_size, 1, 255)
         check_share("model.dropout", dropout)
+        check_intermediate(intermediate, n_layers)
         if width % 2 or width % n_heads:
             raise UserError(
                 f"model.width={width}: expected an even multiple of model.n_heads={n_heads}."
@@ -72,19 +78,23 @@ class Conformer(nn.Module):
             Block(width, n_heads, kernel_size, dropout) for _ in range(n_layers)
         )
         self.head = nn.Linear(width, n_tokens)
+        self.intermediate = tuple(intermediate)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Frames emitted for `lengths` feature frames, (B,) int64: ⌈lengths / 4⌉."""
         return strided_lengths(lengths, self.time_stride)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Emissions:
+    def forward(self, features: Tensor, lengths: Tensor) -> Emissions | DeepEmissions:
         """Features (B, T, F) and their lengths (B,) to log-probabilities (B, ⌈T / 4⌉, V)."""
         x, frames = self.subsample(*enter(features, lengths))
         x = self.dropout(x)
         distances = self.dropout(positions(x.shape[1], x.shape[2], x.device))
-        for block in self.blocks:
+        between = []
+        for i, block in enumerate(self.blocks, 1):
             x = block(x, distances, frames)
-        return Emissions(log_probabilities(self.head(x)), frames.lengths)
+            if self.training and i in self.intermediate:
+                between.append(log_probabilities(self.head(x)))
+        return emitted(log_probabilities(self.head(x)), frames.lengths, between)
 
 
 class Subsampling(nn.Module):

@@ -1,12 +1,14 @@
 """DeepSpeech2 with residual convolutions and GRUs: layer normalisation and GELU throughout."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.batch import Emissions
-from src.models.checks import check_share, check_whole
+from src.batch import DeepEmissions, Emissions
+from src.models.checks import check_intermediate, check_share, check_whole
 from src.models.frames import Frames, enter, strided_lengths
-from src.models.layers import BiRecurrence, log_probabilities
+from src.models.layers import BiRecurrence, emitted, log_probabilities
 
 # Under a time mask and in digital silence every bin of a frame is alike. Its variance is 0, and
 # LayerNorm's usual 1e-5 would multiply gradients by 300 a layer: norms of 4e7, which clipping
@@ -28,6 +30,8 @@ class DeepSpeech2(nn.Module):
         n_channels: feature maps of the convolutions.
         width: units of a GRU in each direction.
         dropout: share of activations set to zero in training, 0 … 1.
+        intermediate: GRUs, counted from 1, behind which the head reads too in training, before
+            the last.
 
     Raises:
         UserError: a value outside these ranges.
@@ -44,6 +48,7 @@ class DeepSpeech2(nn.Module):
         n_channels: int = 32,
         width: int = 512,
         dropout: float = 0.1,
+        intermediate: Sequence[int] = (),
     ) -> None:
         super().__init__()
         check_whole("model.n_cnn_layers", n_cnn_layers, 1, 10)
@@ -51,6 +56,7 @@ class DeepSpeech2(nn.Module):
         check_whole("model.n_channels", n_channels, 1, 8192)
         check_whole("model.width", width, 1, 8192)
         check_share("model.dropout", dropout)
+        check_intermediate(intermediate, n_rnn_layers)
         n_bins = (n_features + 1) // 2
         self.subsample = nn.Conv2d(1, n_channels, kernel_size=3, stride=2, padding=1)
         self.cnn = nn.ModuleList(
@@ -62,12 +68,13 @@ class DeepSpeech2(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(2 * width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, n_tokens)
         )
+        self.intermediate = tuple(intermediate)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Frames emitted for `lengths` feature frames, (B,) int64: ⌈lengths / 2⌉."""
         return strided_lengths(lengths, self.time_stride)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Emissions:
+    def forward(self, features: Tensor, lengths: Tensor) -> Emissions | DeepEmissions:
         """Features (B, T, F) and their lengths (B,) to log-probabilities (B, ⌈T / 2⌉, V)."""
         x, frames = enter(features, lengths)
         x = self.subsample(x.unsqueeze(1))  # (B, C, T_out, F')
@@ -75,9 +82,12 @@ class DeepSpeech2(nn.Module):
         for block in self.cnn:
             x = block(x, frames)
         x = self.join(x.transpose(1, 2).flatten(2))  # (B, T_out, D)
-        for block in self.rnn:
+        between = []
+        for i, block in enumerate(self.rnn, 1):
             x = block(x, frames)
-        return Emissions(log_probabilities(self.head(x)), frames.lengths)
+            if self.training and i in self.intermediate:
+                between.append(log_probabilities(self.head(x)))
+        return emitted(log_probabilities(self.head(x)), frames.lengths, between)
 
 
 class ResidualBlock(nn.Module):

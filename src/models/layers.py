@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from src.batch import DeepEmissions, Emissions
 from src.models.frames import Frames
 from src.models.recurrence import gru
 from src.utils import parallel
@@ -208,6 +209,15 @@ def one_direction(rnn: nn.RNNBase, x: Tensor, direction: str = "") -> Tensor:
         gates = functional.linear(x.transpose(0, 1), weights[0], weights[2])
         return gru(gates, weights[1].to(gates.dtype), weights[3]).transpose(0, 1)
     return torch.gru(x, start, weights, True, 1, 0.0, False, False, True)[0]
+
+
+def emitted(
+    log_probs: Tensor, lengths: Tensor, between: Sequence[Tensor]
+) -> Emissions | DeepEmissions:
+    """What a model gives back; with the log-probabilities of layers in between, where asked for."""
+    if between:
+        return DeepEmissions(log_probs, lengths, tuple(between))
+    return Emissions(log_probs, lengths)
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from src.trainer.showcase import draw_prediction
 from src.trainer.stepper import Stepper
 from src.trainer.trainer import Trainer
 from src.trainer.validation import Validation
-from src.trainer.weights import load_weights
+from src.trainer.weights import load_body, load_weights
 
 __all__ = [
     "Checkpoints",
@@ -36,6 +36,7 @@ __all__ = [
     "draw_prediction",
     "evaluate",
     "find_checkpoint",
+    "load_body",
     "load_checkpoint",
     "load_weights",
     "newest_good",

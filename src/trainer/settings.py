@@ -25,9 +25,12 @@ class Settings:
         max_grad_norm: gradients are scaled down to this L2 norm.
         ema_decay: of the moving average of the weights, which is then what is validated, saved
             for inference and kept as best; None = none.
+        intermediate: share λ of the loss that layers before the last have, where the model reads
+            them too (`model.intermediate`, `src.loss.Intermediate`).
         consistency: weight α of the consistency of two views of each utterance, whose masks and
             dropout differ (`src.loss.Consistent`); None = one view.
-        precision: "float32", "bf16" or "fp16" (with loss scaling).
+        precision: "float32", "bf16", "fp16" (with loss scaling), or "auto": bf16 where the device
+            computes it natively, else float32.
         non_finite: "skip" a step whose loss or gradient is not finite, or "stop" the run.
         max_skipped_in_a_row: failed steps in a row that end the run whatever the policy.
         n_examples: utterances in the table of examples; the first is also shown and played.
@@ -48,6 +51,7 @@ class Settings:
     log_every: int
     max_grad_norm: float
     ema_decay: float | None
+    intermediate: float
     consistency: float | None
     precision: str
     non_finite: str
@@ -69,6 +73,11 @@ class Settings:
                 f"trainer.ema_decay={self.ema_decay}: expected a number between 0 and 1, such as "
                 "0.999, or null."
             )
+        if not 0 < self.intermediate < 1:
+            raise UserError(
+                f"trainer.intermediate={self.intermediate}: expected a number between 0 and 1, "
+                "such as 0.3."
+            )
         if self.consistency is not None and not 0 < self.consistency < math.inf:
             raise UserError(
                 f"trainer.consistency={self.consistency}: expected a number above 0, such as "
@@ -76,5 +85,7 @@ class Settings:
             )
         if self.non_finite not in ("skip", "stop"):
             raise UserError(f"trainer.non_finite={self.non_finite}: expected skip or stop.")
-        if self.precision not in ("float32", "bf16", "fp16"):
-            raise UserError(f"trainer.precision={self.precision}: expected float32, bf16 or fp16.")
+        if self.precision not in ("auto", "float32", "bf16", "fp16"):
+            raise UserError(
+                f"trainer.precision={self.precision}: expected auto, float32, bf16 or fp16."
+            )

@@ -14,7 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from src.batch import Batch
-from src.loss import Consistent
+from src.loss import Consistent, Intermediate
 from src.recognizer import Recognizer
 from src.trainer.moving_average import MovingAverage
 from src.trainer.reports import PendingReport, StepReport
@@ -41,6 +41,8 @@ class Stepper:
         precision: "float32", "bf16" or "fp16" (with loss scaling).
         augment: `(features, lengths, generator) -> features`.
         seed: of the augmentation, which depends on (seed, step, process) only.
+        intermediate: share of the loss that layers before the last have, where the model reads
+            them too.
         consistency: weight of the consistency of two views of each utterance, which `augment`
             (a `TwoViews`) and dropout make, against the loss; None = one view.
         ema_decay: of a moving average of the recogniser's weights; None = no average.
@@ -58,6 +60,7 @@ class Stepper:
         max_grad_norm: float,
         precision: str,
         seed: int,
+        intermediate: float = 0.3,
         consistency: float | None = None,
         ema_decay: float | None = None,
         augment_waveforms: nn.Module | None = None,
@@ -65,7 +68,9 @@ class Stepper:
         self.recognizer = recognizer
         self.augment = augment
         self.augment_waveforms = augment_waveforms
+        loss = Intermediate(loss)
         self.loss = Consistent(loss) if consistency else loss
+        self.intermediate = intermediate
         self.consistency = consistency
         self.optimizer = optimizer
         self.max_grad_norm = max_grad_norm
@@ -158,6 +163,8 @@ class Stepper:
             emissions = self.model(features, lengths)
         loss = self.loss(emissions, batch.tokens, batch.token_lengths)
         nats = loss.total
+        if loss.intermediate is not None:
+            nats = (1 - self.intermediate) * nats + self.intermediate * loss.intermediate
         if self.consistency:
             nats = nats + self.consistency * loss.consistency
         # DistributedDataParallel takes the mean over the processes; we want the sum.

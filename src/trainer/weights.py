@@ -3,10 +3,27 @@
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from src.utils.errors import UserError
+
+HEAD = "model.head."  # what every model calls the layers that end at the vocabulary
+
+
+def load_body(recognizer: nn.Module, state: dict[str, Any], path: str | Path) -> None:
+    """Load the weights of a checkpoint, but leave the head as it is: for another vocabulary.
+
+    Args:
+        state: a loaded checkpoint.
+        path: where `state` came from, for messages.
+
+    Raises:
+        UserError: weights of another model or front end.
+    """
+    head = {k: v for k, v in recognizer.state_dict().items() if k.startswith(HEAD)}
+    body = {k: v for k, v in state["recognizer"].items() if not k.startswith(HEAD)}
+    _load(recognizer, body | head, path)
 
 
 def load_weights(
@@ -27,10 +44,14 @@ def load_weights(
         raise UserError(
             f"{path}: trained for a vocabulary of {len(theirs)} symbols ({_sample(theirs)}), but "
             f"this config has {len(ours)} ({_sample(ours)}). Choose the same text=… as the "
-            "checkpoint, or start without it."
+            "checkpoint, or start without it; init_from=… init_head=false takes all but the head."
         )
+    _load(recognizer, state["recognizer"], path)
+
+
+def _load(recognizer: nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:
     try:
-        recognizer.load_state_dict(state["recognizer"])
+        recognizer.load_state_dict(weights)
     except (RuntimeError, KeyError, TypeError) as error:
         lines = str(error).strip().split("\n")
         detail = lines[1].strip() if len(lines) > 1 else lines[0]

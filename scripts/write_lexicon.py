@@ -7,6 +7,7 @@ from pathlib import Path
 
 from src.language_models import BOS, EOS, UNK, NGram
 from src.text import Phonemes
+from src.text.dictionaries import cmu_pronunciations
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 from src.utils.interrupts import ctrl_c_ends
@@ -20,8 +21,9 @@ pronouncing dictionary (or csr-pytorch's table); all its pronunciations are list
   python inference.py checkpoint=saved/RUN decoder=beam_lm decoder.language_model=words.lm \\
       decoder.lexicon=words.lexicon
 
-A line is a word and its phonemes ("down D AW N"), so words can be added by hand. Words that the
-dictionary does not know are named and left out: they can't be read."""
+A line is a word and its phonemes ("down D AW N"), so words can be added by hand. Words that the CMU
+dictionary lacks are counted and said as eSpeak NG would. Those that nobody knows, and with
+--dictionary csr all but its 35, are named and left out: they can't be read."""
 
 
 @ctrl_c_ends("write_lexicon", "nothing is written; run it again to start over")
@@ -30,7 +32,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parse(words)
     try:
         known = set(NGram.load(options.language_model).words) - {BOS, EOS, UNK}
-        lines, missing = spell(sorted(known), options.dictionary)
+        lines, guessed, missing = spell(sorted(known), options.dictionary)
         if not lines:
             raise UserError(
                 f"{options.language_model}: none of its {len(known):,} words is in the "
@@ -41,9 +43,13 @@ def main(words: Sequence[str] | None = None) -> None:
     except UserError as error:
         sys.exit(f"write_lexicon: {error}")
     print(f"{len(lines):,} spellings of {len(known) - len(missing):,} words in {options.out}")
+    if guessed:
+        print(f"{len(guessed):,} of them are guesses, such as {some(guessed)}")
     if missing:
-        shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
-        print(f"{len(missing):,} words are not in the {options.dictionary} dictionary: {shown}")
+        print(
+            f"{len(missing):,} words are not in the {options.dictionary} dictionary: "
+            f"{some(missing)}"
+        )
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -64,16 +70,24 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def spell(words: Iterable[str], dictionary: str) -> tuple[list[str], list[str]]:
-    """Lines of a lexicon, and the words that the dictionary does not know."""
-    every_word = None if dictionary == "cmu" else "speech_commands"
-    text = Phonemes(dictionary, words=every_word)
-    lines, missing = [], []
+def spell(words: Iterable[str], dictionary: str) -> tuple[list[str], list[str], list[str]]:
+    """Lines of a lexicon, words whose spelling is a guess, and words that have none."""
+    cmu = dictionary == "cmu"
+    text = Phonemes(dictionary, words=None if cmu else "speech_commands", guess=cmu)
+    lines, guessed, missing = [], [], []
     for word in words:
-        lines += [f"{word} {phonemes}" for phonemes in text.pronunciations(word)]
-        if not text.pronunciations(word):
+        spellings = text.pronunciations(word)
+        lines += [f"{word} {phonemes}" for phonemes in spellings]
+        if not spellings:
             missing.append(word)
-    return lines, missing
+        elif cmu and not cmu_pronunciations(word):
+            guessed.append(word)
+    return lines, guessed, missing
+
+
+def some(words: Sequence[str]) -> str:
+    """The first ten."""
+    return ", ".join(words[:10]) + (" …" if len(words) > 10 else "")
 
 
 if __name__ == "__main__":

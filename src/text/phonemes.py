@@ -10,6 +10,7 @@ from src.text.dictionaries import (
     cmu_pronunciations,
     csr_pronunciations,
 )
+from src.text.guessed import guessed_pronunciation
 from src.text.normaliser import Normaliser
 from src.text.vocabulary import Vocabulary, shown
 from src.utils.errors import UserError
@@ -36,23 +37,32 @@ class Phonemes:
         words: the words that can be said: "speech_commands", or a list of words. Then `lexicon`
             holds each with all its pronunciations. None: the whole CMU dictionary, and
             `lexicon` is None.
+        guess: with "cmu", words that the dictionary lacks are said as eSpeak NG would.
 
     Raises:
-        UserError: an unknown dictionary, list of words, or word.
+        UserError: an unknown dictionary, list of words, or word, or guesses for "csr".
     """
 
     unit = "phoneme"
 
     def __init__(
-        self, dictionary: str = "cmu", words: str | Iterable[str] | None = "speech_commands"
+        self,
+        dictionary: str = "cmu",
+        words: str | Iterable[str] | None = "speech_commands",
+        guess: bool = False,
     ) -> None:
         if dictionary not in _DICTIONARIES:
             raise UserError(
                 f"text.dictionary={dictionary}: there is no such dictionary; choose one of "
                 f"{', '.join(_DICTIONARIES)}."
             )
-        phonemes, self._pronunciations = _DICTIONARIES[dictionary]
-        self.dictionary = dictionary
+        if guess and dictionary != "cmu":
+            raise UserError(
+                f"text.guess=true: guesses are of American phonemes, and text.dictionary="
+                f"{dictionary} has others; take text.dictionary=cmu or text.guess=false."
+            )
+        phonemes, self._listed = _DICTIONARIES[dictionary]
+        self.dictionary, self.guess = dictionary, guess
         self.vocabulary = Vocabulary((BLANK, WORD_BOUNDARY, *phonemes), separator=" ")
         self.normalise = Normaliser()
         self.lexicon = self._closed_lexicon(words)
@@ -80,6 +90,13 @@ class Phonemes:
             return self._pronunciations(word)
         return self.lexicon.get(word, ())
 
+    def _pronunciations(self, word: str) -> tuple[str, ...]:
+        """Those of the dictionary, or else a guess where it is wanted."""
+        if (known := self._listed(word)) or not self.guess:
+            return known
+        guessed = guessed_pronunciation(word)
+        return (guessed,) if guessed else ()
+
     def _closed_lexicon(self, words: str | Iterable[str] | None) -> dict[str, tuple] | None:
         if words is None and self.dictionary == "cmu":
             return None
@@ -89,7 +106,7 @@ class Phonemes:
                 f"{self.dictionary} expected speech_commands or a list of words such as [up,down]; "
                 "null (every word) needs text.dictionary=cmu."
             )
-        chosen = SPEECH_COMMANDS if isinstance(words, str) else self._listed(words)
+        chosen = SPEECH_COMMANDS if isinstance(words, str) else self._checked(words)
         lexicon = {word: self._pronunciations(word) for word in chosen}
         unknown = [word for word, variants in lexicon.items() if not variants]
         if unknown:
@@ -97,7 +114,7 @@ class Phonemes:
         _warn_of_homophones(lexicon)
         return lexicon
 
-    def _listed(self, words: Iterable[str]) -> list[str]:
+    def _checked(self, words: Iterable[str]) -> list[str]:
         words = list(words)
         for word in words:
             if not isinstance(word, str) or not word.strip():
@@ -119,10 +136,12 @@ class Phonemes:
         )
 
     def _not_in_dictionary(self, words: list[str], where: str) -> UserError:
+        guessing = "text.guess=true, which guesses, or " if self.dictionary == "cmu" else ""
         return UserError(
             f"{where}: the {self.dictionary} dictionary does not say how to pronounce "
             f"{_named(words)} with its {len(self.vocabulary) - 2} phonemes. Correct the spelling "
-            "(numbers as words), leave it out, or take text=characters, which spells any word."
+            f"(numbers as words), leave it out, or take {guessing}text=characters, which spells "
+            "any word."
         )
 
 

@@ -16,6 +16,7 @@ SLOWEST, FASTEST = 80, 450  # words per minute that the library accepts
 _RETRIEVE_SYNCHRONOUSLY = 2  # AUDIO_OUTPUT_SYNCHRONOUS of speak_lib.h: no sound card, samples to us
 _RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER of speak_lib.h
 _UTF8 = 1
+_IPA, _BETWEEN = 0x02, ord("_") << 8  # of espeak_TextToPhonemes: IPA, and what parts the phonemes
 _SynthCallback = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
@@ -108,6 +109,19 @@ class Espeak:
         self._library.espeak_Synth(utf8, len(utf8) + 1, 0, 0, 0, _UTF8, None, None)
         return np.concatenate([np.zeros(0, np.int16), *self._pieces])
 
+    def phonemes(self, text: str, accent: str = "en-us") -> str:
+        """How `text` is said, in IPA with stress marks, phonemes parted by "_" and words by " ".
+
+        Raises:
+            UserError: the library has no such accent.
+        """
+        self._choose(accent, "m1")
+        rest, clauses = ctypes.c_char_p(text.encode()), []
+        while rest.value is not None:  # the library reads a clause and moves on
+            said = self._library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA | _BETWEEN)
+            clauses.append(said.decode())
+        return " ".join(clauses)
+
     def _choose(self, accent: str, variant: str) -> None:
         if accent not in self.accents:
             raise UserError(
@@ -158,6 +172,12 @@ def _load() -> tuple[ctypes.CDLL, str]:
         ctypes.c_uint,
         ctypes.c_void_p,
         ctypes.c_void_p,
+    ]
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    library.espeak_TextToPhonemes.argtypes = [
+        ctypes.POINTER(ctypes.c_char_p),
+        ctypes.c_int,
+        ctypes.c_int,
     ]
     return library, str(espeakng_loader.get_data_path())
 

@@ -18,7 +18,7 @@ def model(tmp_path):
     return tmp_path / "words.arpa"
 
 
-def test_each_pronunciation_is_a_line_and_unknown_words_are_named(model, tmp_path, capsys):
+def test_each_pronunciation_is_a_line_and_unknown_words_are_guessed(model, tmp_path, capsys):
     main([str(model), "--out", str(tmp_path / "words.lexicon")])
     lines = (tmp_path / "words.lexicon").read_text(encoding="utf-8").splitlines()
     assert lines == [
@@ -28,16 +28,17 @@ def test_each_pronunciation_is_a_line_and_unknown_words_are_named(model, tmp_pat
         "read R IY D",
         "right R AY T",
         "write R AY T",
+        "xqzt EH K S K Y UW Z IY T IY",
     ]
     told = capsys.readouterr().out
-    assert (
-        "6 spellings of 5 words" in told and "1 words are not in the cmu dictionary: xqzt" in told
-    )
+    assert "7 spellings of 6 words" in told and "1 of them are guesses, such as xqzt" in told
 
 
-def test_csr_knows_its_35_words_only(model, tmp_path):
+def test_csr_knows_its_35_words_only_and_names_the_others(model, tmp_path, capsys):
     main([str(model), "--dictionary", "csr", "--out", str(tmp_path / "csr")])
     assert (tmp_path / "csr").read_text().splitlines() == ["down D AW N", "right R AY T"]
+    told = capsys.readouterr().out
+    assert "4 words are not in the csr dictionary: now, read, write, xqzt" in told
 
 
 @pytest.mark.parametrize("text", ["XQZT", "d aw n"])

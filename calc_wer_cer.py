@@ -28,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from src.metrics import (
+    READINGS,
     ErrorCounts,
     Ranking,
     RateSummary,
@@ -98,8 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--field",
         default="pred_text",
-        choices=["pred_text", "greedy_text", "beam_text"],
-        help="which of the file's readings to score (default: %(default)s)",
+        choices=READINGS,
+        help="which of the file's readings to score; pred_word: the words that a phoneme model "
+        "found in its lexicon, by WER and CER (default: %(default)s)",
     )
     parser.add_argument(
         "--normalise",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calc_wer_cer import NORMALISERS, print_report, warn
-from src.metrics import Skipped, read_predictions
+from src.metrics import READINGS, Skipped, read_predictions
 from src.metrics.compared import (
     System,
     compare_rates,
@@ -29,13 +29,17 @@ Bisani and Ney 2004):
   python -m scripts.compare saved/predict/lstm saved/predict/gru --by speaker --worst 5
   python -m scripts.compare saved/predict/ls saved/predict/ls --field greedy_text --field beam_text
 
+The words that a phoneme model found in its lexicon (decoder=beam_lm), beside those of letters:
+
+  python -m scripts.compare saved/predict/letters saved/predict/phonemes \\
+      --field pred_text --field pred_word
+
 A system trained with several seeds is several folders, one --system each:
 
   python -m scripts.compare --system saved/predict/lstm_* --system saved/predict/gru_*
 
 Below 0.05, p says that the difference would hardly be met were both as good; "not told apart" does
 not say that they are. Exit status: 0, or 1 with one line where they can't be compared."""
-FIELDS = ("pred_text", "greedy_text", "beam_text")
 FEW_SPEAKERS, FEW_SEEDS = 10, 4  # below these a bootstrap shows too little of how they vary
 
 
@@ -95,7 +99,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--field",
         action="append",
-        choices=FIELDS,
+        choices=READINGS,
         help="which reading of the files (default: pred_text); again for each system's own",
     )
     add("--normalise", choices=list(NORMALISERS), default="english", help="see calc_wer_cer.py")
@@ -134,7 +138,7 @@ def name_systems(options: argparse.Namespace) -> list[System]:
     twice = [name for names in folders for name in set(names) if names.count(name) > 1]
     if twice:
         raise UserError(f"{twice[0]}: stands twice in one --system; each seed has its own folder.")
-    fields = options.field or [FIELDS[0]]
+    fields = options.field or [READINGS[0]]
     if len(fields) not in (1, len(folders)):
         raise UserError(
             f"--field stands {len(fields)} times for {len(folders)} systems; give it once for "
@@ -150,7 +154,7 @@ def read_all(systems: Sequence[System]) -> list[Read]:
     for system in systems:
         for folder in system.folders:
             pairs, unreadable = read_predictions(folder, system.field)
-            name = folder if system.field == FIELDS[0] else f"{folder} ({system.field})"
+            name = folder if system.field == READINGS[0] else f"{folder} ({system.field})"
             reads.append(Read(name, by_id(pairs)))
             skipped += [Skipped(str(Path(folder, file)), reason) for file, reason in unreadable]
     warn(skipped)

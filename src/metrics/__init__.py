@@ -10,6 +10,7 @@ from src.metrics.errors import (
     word_errors,
 )
 from src.metrics.predictions import (
+    READINGS,
     Skipped,
     TextPair,
     compared_units,
@@ -30,6 +31,7 @@ from src.metrics.report import (
 from src.metrics.summary import RateSummary, bootstrap_interval, summarise
 
 __all__ = [
+    "READINGS",
     "ErrorCounts",
     "Ranking",
     "RateSummary",

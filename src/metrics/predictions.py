@@ -16,6 +16,7 @@ from src.metrics.errors import (
 )
 from src.utils.errors import UserError
 
+READINGS = ("pred_text", "greedy_text", "beam_text", "pred_word")  # of a file, to be compared
 _MANY_FILES = 5000  # from here on a progress bar is worth its line
 
 
@@ -47,7 +48,8 @@ def read_predictions(
 
     Args:
         folder: searched with its subfolders.
-        field: the key that holds the hypothesis: pred_text, greedy_text or beam_text.
+        field: the key that holds the hypothesis, one of READINGS; pred_word, the words that a
+            phoneme model found in its lexicon, against the words said, as of letters.
 
     Raises:
         UserError: no such folder, or no JSON file in it.
@@ -108,6 +110,8 @@ def _read(path: Path, name: str, field: str) -> TextPair | Skipped:
 
 def text_pair(found: dict[str, Any], name: str, field: str = "pred_text") -> TextPair | Skipped:
     """The content of a prediction file as it is compared; Skipped where a text is missing."""
+    if field == "pred_word":
+        return _words_of(found, name)
     if not isinstance(found.get(field), str):
         return Skipped(name, f"no {field}")
     if not isinstance(found.get("text"), str):
@@ -126,6 +130,16 @@ def text_pair(found: dict[str, Any], name: str, field: str = "pred_text") -> Tex
         # The words and tokens of a file are those of its pred_text.
         confidences=_confidences(found, unit) if field == "pred_text" else None,
     )
+
+
+def _words_of(found: dict[str, Any], name: str) -> TextPair | Skipped:
+    """What a phoneme model's words are beside those said; null means that it found none."""
+    if "pred_word" not in found:
+        return Skipped(name, "no pred_word")
+    if not isinstance(found.get("word"), str):
+        return Skipped(name, "no word to compare with")
+    said, read = found["word"], found["pred_word"]
+    return TextPair(name, said, read if isinstance(read, str) else "")
 
 
 def _confidences(found: dict, unit: object) -> tuple[tuple[str, float], ...] | None:

@@ -43,6 +43,22 @@ def test_a_chosen_reading_is_the_hypothesis(tmp_path):
     assert skipped == [Skipped("old.json", "no greedy_text")]
 
 
+def test_the_words_of_phonemes_are_read_as_words_of_letters_are(tmp_path):
+    known = {"pred_text": "Y EH S", "text": "Y EH S | N OW", "unit": "phoneme", "word": "yes no"}
+    write(tmp_path, "found.json", known | {"pred_word": "yes know"})
+    write(tmp_path, "none.json", known | {"pred_word": None})
+    write(tmp_path, "letters.json", {"pred_text": "yes", "text": "yes"})
+    write(tmp_path, "unknown.json", known | {"pred_word": "yes", "word": None})
+    pairs, skipped = read_predictions(tmp_path, "pred_word")
+    assert pairs == [
+        TextPair("found.json", "yes no", "yes know"),
+        TextPair("none.json", "yes no", ""),
+    ]
+    assert [reason for _, reason in skipped] == ["no pred_word", "no word to compare with"]
+    rates = measure(pairs[0], Normaliser())
+    assert rates["WER"].errors == 1 and rates["CER"].errors == 2
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ et al. 2018, arXiv:1803.05407), at no cost when they are used:
 --top takes the best by the monitored value, --last the newest by step, among those that the run
 kept: trainer.keep_top_k says how many. The result is for inference and init_from=; a run can't be
 resumed from it. Better measure it before using it: python inference.py tells its rates."""
+# Keys of models that change how they learn, not what they read.
+TRAINING_ONLY = (
+    *("dropout", "intermediate", "weights"),
+    *("encoder_lr_factor", "n_tuned_layers", "unfreeze_every"),
+)
 KEPT = ("config", "symbols", "name", "versions")  # what inference needs beside the weights
 
 
@@ -128,13 +133,23 @@ def _check(state: dict[str, Any], first: dict[str, Any], path: Path, newest: Pat
     ]
     if state["symbols"] != first["symbols"]:
         what = "vocabulary"
-    elif shapes[0] != shapes[1] or state.get("config") != first.get("config"):
+    elif shapes[0] != shapes[1] or _reads(state) != _reads(first):
         what = "model or front end"
     else:
         return
     raise UserError(
-        f"{path}: has another {what} than {newest.name}. Average checkpoints of one run only."
+        f"{path}: has another {what} than {newest.name}. Average checkpoints of one run, or of "
+        "runs of the same model."
     )
+
+
+def _reads(state: dict[str, Any]) -> dict[str, Any]:
+    """The stored config without what only training asks for."""
+    config = dict(state.get("config") or {})
+    model = config.get("model")
+    if isinstance(model, Mapping):
+        config["model"] = {k: v for k, v in model.items() if k not in TRAINING_ONLY}
+    return config
 
 
 if __name__ == "__main__":

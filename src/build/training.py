@@ -1,6 +1,8 @@
 """Config → a trainer with everything it needs."""
 
+import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +19,27 @@ from src.build.parts import (
 from src.build.targets import build, check_keys, subnode
 from src.datasets import Batches, cached, make_batches, make_loader
 from src.loss import CTC, FrameCrossEntropy
+from src.recognizer import Recognizer
 from src.trainer import (
     Settings,
     Stepper,
     Trainer,
     Validation,
+    load_body,
     load_checkpoint,
     load_weights,
     parameter_groups,
 )
 from src.transforms.views import TwoViews
 from src.utils import parallel
-from src.utils.devices import pick_device
+from src.utils.devices import pick_device, pick_precision
 from src.utils.errors import UserError
 
+told = logging.getLogger(__name__)
+
 KEYS = (  # at the top of a training config
-    *("name", "run_dir", "resume", "init_from", "seed", "device", "deterministic", "objective"),
+    *("name", "run_dir", "resume", "init_from", "init_head"),
+    *("seed", "device", "deterministic", "objective"),
     *("loader", "dataset", "transform", "augment", "text", "model", "decoder"),
     *("optimizer", "schedule", "trainer", "logger"),
 )
@@ -44,16 +51,19 @@ READING = ("n_workers", "prefetch", "timeout_s", "unreadable", "max_unreadable")
 def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     """Everything a training run needs, from a resolved config."""
     check_keys(Settings, config["trainer"], set(), "trainer")
-    settings = Settings(**config["trainer"])
     device = pick_device(str(config["device"]))
+    settings = Settings(**config["trainer"])
+    precision = pick_precision(settings.precision, device)
+    if precision != settings.precision:
+        told.info("trainer.precision=%s: %s on this device.", settings.precision, precision)
+    settings = replace(settings, precision=precision)
     loss = build_loss(config)
     text = build_text(config)
     recognizer = build_recognizer(config, text)
     train_loader, validation_loader = build_loaders(config, text, device, recognizer)
     description = describe(config, text)
     if config["init_from"]:
-        path = str(config["init_from"])
-        load_weights(recognizer, load_checkpoint(path), description, path)
+        start_from(str(config["init_from"]), recognizer, description, config["init_head"])
     recognizer.to(device)
     of_waveforms, of_features = build_augment(config, recognizer.sample_rate)
     of_features = TwoViews(of_features) if settings.consistency else of_features
@@ -65,6 +75,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         max_grad_norm=settings.max_grad_norm,
         precision=settings.precision,
         seed=config["seed"],
+        intermediate=settings.intermediate,
         consistency=settings.consistency,
         ema_decay=settings.ema_decay,
         augment_waveforms=of_waveforms and of_waveforms.to(device),
@@ -92,6 +103,22 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         run_dir=run_dir,
         description=description,
     )
+
+
+def start_from(
+    path: str, recognizer: Recognizer, description: Mapping[str, Any], with_head: bool
+) -> None:
+    """Load the weights of the checkpoint at `path`, with those of the head or without.
+
+    Raises:
+        UserError: no such checkpoint, or one of another model, or of another vocabulary where its
+            head is wanted.
+    """
+    state = load_checkpoint(path)
+    if with_head:
+        load_weights(recognizer, state, description, path)
+    else:
+        load_body(recognizer, state, path)
 
 
 def build_loss(config: Mapping[str, Any]):

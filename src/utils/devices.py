@@ -30,6 +30,27 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def pick_precision(name: str, device: torch.device) -> str:
+    """The precision called `name`; "auto" is bf16 where `device` multiplies it natively.
+
+    Raises:
+        UserError: the name is unknown.
+    """
+    if name == "auto":
+        return "bf16" if _multiplies_bf16(device) else "float32"
+    if name not in PRECISIONS:
+        raise UserError(f"precision={name}: expected auto, {', '.join(PRECISIONS)}.")
+    return name
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Without such instructions bf16 is put together from float32, which saves nothing.
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
     """Context in which matrix products run in "bf16" or "fp16"; nothing for "float32"."""
     if precision not in PRECISIONS:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import src.utils.published
 from src.build import build_inference, build_recognizer, build_text, load_recognizer
 from src.build.inference import LongestFirst, pick_n_decoders
 from src.build.training import describe
@@ -108,7 +109,10 @@ def test_a_training_config_is_no_inference_config():
         build_inference(composed("convnet"), "speech_commands")
 
 
-def test_without_a_checkpoint_the_commands_that_get_one_are_named():
+def test_without_a_checkpoint_the_commands_that_get_one_are_named(tmp_path, monkeypatch):
+    registry = tmp_path / "registry.yaml"
+    registry.write_text("default: null\nmodels: {}\n")
+    monkeypatch.setattr(src.utils.published, "REGISTRY", registry)
     with pytest.raises(UserError, match=r"make quickstart.*download_model\.py --list"):
         build_inference(composed("inference"), "librispeech")
 

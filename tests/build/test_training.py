@@ -139,13 +139,13 @@ def test_every_choice_arrives_in_the_trainer(corpus, tmp_path):
     trainer = trainer_of(tiny(corpus, *overrides), tmp_path)
     stepper, validation = trainer.stepper, trainer.validation
     assert (stepper.precision, stepper.max_grad_norm, stepper.seed) == ("bf16", 3, 9)
-    assert stepper.loss.deterministic and trainer.schedule.warmup_steps == 17
+    assert stepper.loss.loss.deterministic and trainer.schedule.warmup_steps == 17
     assert type(stepper.augment).__name__ == "Identity"
     assert type(stepper.optimizer) is torch.optim.Adam
     assert stepper.optimizer.param_groups[0]["lr"] == 0.02
     assert trainer.total_steps == 4 * 3  # 24 clips, 4 a batch, 2 batches a step
     assert (validation.monitor, validation.n_examples) == ("loss", 1)
-    assert validation.precision == "bf16" and validation.loss is stepper.loss
+    assert validation.precision == "bf16" and validation.loss is stepper.loss.loss
     assert set(validation.read.__self__.decoders) == {"greedy", "beam"}
 
 
@@ -158,6 +158,27 @@ def test_weights_can_start_from_a_checkpoint(corpus, tmp_path):
     for name, tensor in first.stepper.recognizer.state_dict().items():
         assert torch.equal(tensor, weights[name]), name
     assert second.progress.step == 0 and not second.stepper.optimizer.state_dict()["state"]
+
+
+def test_another_vocabulary_can_start_from_all_but_the_head(corpus, tmp_path):
+    first = trainer_of(tiny(corpus), tmp_path)
+    first.save()
+    torch.manual_seed(99)
+    start = (f"init_from={first.checkpoints.last}", "init_head=false", "text=phonemes_cmu")
+    second = trainer_of(tiny(corpus, *start), tmp_path / "second")
+    ours, theirs = (t.stepper.recognizer.state_dict() for t in (second, first))
+    heads = [name for name in theirs if name.startswith("model.head.")]
+    assert len(heads) == 2 and all(ours[name].shape != theirs[name].shape for name in heads)
+    for name in set(theirs) - set(heads):
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+def test_another_model_can_lend_nothing(corpus, tmp_path):
+    first = trainer_of(tiny(corpus), tmp_path)
+    first.save()
+    start = (f"init_from={first.checkpoints.last}", "init_head=false", "model.rnn_width=24")
+    with pytest.raises(UserError, match="holds the weights of another model or front end"):
+        trainer_of(tiny(corpus, *start), tmp_path / "second")
 
 
 def test_a_checkpoint_is_described_in_plain_values_without_a_path():

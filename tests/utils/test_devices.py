@@ -1,9 +1,11 @@
 """Devices and precisions by name."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from src.utils.devices import PRECISIONS, autocast, pick_device
+from src.utils.devices import PRECISIONS, autocast, pick_device, pick_precision
 from src.utils.errors import UserError
 
 CPU = torch.device("cpu")
@@ -48,3 +50,30 @@ def test_matrix_products_run_in_the_precision_and_weights_stay_float32(precision
 def test_an_unknown_precision_is_told_with_the_known_ones():
     with pytest.raises(UserError, match="precision=int8: expected one of float32, bf16, fp16"):
         autocast(CPU, "int8")
+
+
+@pytest.mark.parametrize("name", PRECISIONS)
+def test_a_named_precision_is_taken_as_it_is(name):
+    assert pick_precision(name, CPU) == name
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx2": True}, "float32")],
+)
+def test_auto_takes_bf16_where_the_cpu_has_instructions_for_it(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert pick_precision("auto", CPU) == expected
+
+
+def test_auto_agrees_with_what_linux_says_of_this_cpu():
+    flags = Path("/proc/cpuinfo")
+    if not flags.exists() or not hasattr(torch.cpu, "get_capabilities"):
+        pytest.skip("needs /proc/cpuinfo and torch.cpu.get_capabilities")
+    native = {"avx512_bf16", "amx_bf16"} & set(flags.read_text().split())
+    assert pick_precision("auto", CPU) == ("bf16" if native else "float32")
+
+
+def test_an_unknown_name_of_a_precision_is_told_with_auto_among_the_others():
+    with pytest.raises(UserError, match="precision=half: expected auto, float32, bf16, fp16"):
+        pick_precision("half", CPU)

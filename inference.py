@@ -24,7 +24,7 @@ def main(config: DictConfig) -> int:
     """
     # Imported late: --help and a misspelt key need not wait for PyTorch.
     from src.build import build_inference, plain
-    from src.predictions import closing_table
+    from src.predictions import closing_table, readings
 
     resolved = plain(config)
     job = build_inference(resolved, HydraConfig.get().runtime.choices["dataset"])
@@ -34,6 +34,9 @@ def main(config: DictConfig) -> int:
     )
     if predictions:
         print(f"\n{job.name}: {len(predictions):,} utterances, read by {job.checkpoint}")
+        unknown = all(prediction.target is None for prediction in predictions)
+        if unknown:
+            print(readings(predictions))
         print(closing_table(predictions))
         read = {prediction.id for prediction in predictions}
         rows = (row for row, name in enumerate(job.dataset.ids) if name in read)
@@ -41,8 +44,10 @@ def main(config: DictConfig) -> int:
         draw(job.transcriber, shown, folder / "pictures")
         pictures = f"   Pictures: {folder / 'pictures'}" if shown else ""
         print(f"\nPredictions: {folder}{os.sep}*.json{pictures}")
-        score = f"python calc_wer_cer.py --dir_path {shlex.quote(str(folder))} --worst 10"
-        print(f"The worst ones: {score}", flush=True)
+        if not unknown:
+            score = f"python calc_wer_cer.py --dir_path {shlex.quote(str(folder))} --worst 10"
+            print(f"The worst ones: {score}")
+        sys.stdout.flush()
     tell_unreadable(job.unreadable, len(predictions))
     return 0
 

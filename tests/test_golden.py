@@ -11,7 +11,7 @@ from scripts.publishing.golden import TOLERANCE, differences, read_golden
 from src.trainer import load_checkpoint, save_checkpoint
 from src.utils.published import REGISTRY, file_of
 from src.utils.registry import read_registry
-from tests.cli.in_process import untrained
+from tests.cli.in_process import call, untrained
 
 GOLDEN = Path(__file__).parent / "golden"
 MODELS = read_registry(REGISTRY).models
@@ -92,3 +92,16 @@ def test_every_kind_of_difference_is_told(small):
     assert len(found) == 3
     assert "text" in found[0] and "ZZ'" in found[0] and "frame 0, token" in found[1]
     assert "clips/stop.flac: n_frames" in found[2]
+
+
+def test_a_recording_is_read_without_naming_a_model(tmp_path):
+    """What the README promises of a fresh clone."""
+    default = read_registry(REGISTRY).default
+    if default is None:
+        pytest.skip("no model is the default")
+    assert file_of(default, MODELS[default], REGISTRY).is_file()
+    clip = GOLDEN / "clips/sentence.flac"
+    outcome = call("inference", "-cn=inference", f"input={clip}", f"output={tmp_path}")
+    assert outcome.status == 0, outcome.stderr
+    (said,) = tmp_path.rglob("*.json")
+    assert len(json.loads(said.read_text())["pred_text"].split()) > 1

@@ -156,6 +156,7 @@ def test_a_file_and_a_glob_can_be_read_under_any_name(letters, talks, tmp_path):
     single = read(letters, tmp_path, f"input={talks / 'b.flac'}", "n_pictures=3")
     assert single.status == 0 and "No reference texts, so no error rates." in single.stdout
     assert set(records(tmp_path / "b")) == {"b"}
+    assert f"b: {records(tmp_path / 'b')['b']['pred_text']}" in single.stdout.splitlines()
     assert [path.name for path in (tmp_path / "b" / "pictures").iterdir()] == ["b.png"]
     some = read(letters, tmp_path, f"input='{talks}/**/*.[wo]*'", "name=some talks")
     assert some.status == 0

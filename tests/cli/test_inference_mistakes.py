@@ -15,7 +15,6 @@ def letters(tmp_path_factory) -> Path:
 
 
 MISTAKES = {
-    "checkpoint=null": "make quickstart",
     "checkpoint=nowhere": "nowhere: no checkpoint there",
     "input=nowhere": "nowhere: no such file or folder",
     "part=dev": "part=dev: dataset=librispeech has no such part; there are test, train, validation",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from src.datasets.commands_folder import SPLITS, scan_folder, some
+from src.datasets.commands_folder import SPLITS, scan_folder, some, with_training_clips
 from src.datasets.commands_writer import CLIP_SAMPLES, Packed, write_clips
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
@@ -25,6 +25,9 @@ examples:
     python -m scripts.prepare_speech_commands --source ~/corpora/speech_commands_v0.02
   fetch it (2.4 GB, resumed when interrupted), verify it, unpack it, pack it:
     python -m scripts.prepare_speech_commands --download
+  clips by generated voices too, for training only:
+    python -m scripts.generate_commands --out data/spoken_commands --n_speakers 150
+    python -m scripts.prepare_speech_commands --source FOLDER --train_also data/spoken_commands
 then:
     python train.py -cn=convnet dataset.path=data/speech_commands.h5
 
@@ -45,7 +48,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if options.download:
             download(source, options.version, options.base_url, options.sha256)
-        packed = write_clips(scan_folder(source), options.out, str(source), options.n_threads)
+        clips = scan_folder(source)
+        for folder in options.train_also:
+            clips = with_training_clips(clips, folder)
+        packed = write_clips(clips, options.out, str(source), options.n_threads)
     except UserError as error:
         sys.exit(f"prepare_speech_commands: {error}")
     print(report(packed, options.out))
@@ -62,6 +68,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--source", type=Path, help="the unpacked corpus (default data/speech_commands_VERSION)")
     add("--out", type=Path, default=Path("data/speech_commands.h5"), help="default %(default)s")
+    add(
+        "--train_also",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="more clips of the same words, a folder a word, all for training",
+    )
     add("--download", action="store_true", help="fetch the archive if --source is absent")
     add("--version", choices=sorted(SHA256), default="v0.02", help="default %(default)s, 35 words")
     add("--base_url", default=BASE_URL, help="folder of the archive: https://, http://, file://")

@@ -20,7 +20,10 @@ from src.datasets import Batches, make_loader
 from src.trainer import Settings
 from tests.build.configs import composed
 
-TRAINING = ("convnet", "lstm", "deepspeech2", "whisper", "wav2vec2", "labelled", "quickstart")
+TRAINING = (
+    *("convnet", "lstm", "deepspeech2", "whisper", "wav2vec2", "labelled", "quickstart"),
+    *("few_hours", "librispeech_100", "librispeech_960", "speech_commands_v2", "commands_whisper"),
+)
 INFERENCE = ("inference", "inference_other")
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
 CHOICES = {g: sorted(p.stem for p in (CONFIGS / g).glob("*.yaml")) for g in GROUPS}

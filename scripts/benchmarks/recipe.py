@@ -11,6 +11,7 @@ from src.build import build_trainer, plain
 from src.cli import CONFIGS
 from src.logger import Nothing
 from src.trainer import Trainer
+from src.utils.errors import UserError
 from src.utils.seeding import seed_everything
 
 # Sizes of a model are multiples of one key.
@@ -76,7 +77,13 @@ class Recipe:
         }
         overrides = [f"{key}={value}" for key, value in chosen.items()]
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            return plain(compose("deepspeech2", [*overrides, *self.overrides]))
+            config = plain(compose("deepspeech2", [*overrides, *self.overrides]))
+        if config["trainer"]["consistency"] is not None or config["model"].get("intermediate"):
+            raise UserError(
+                "trainer.consistency and model.intermediate are not benchmarked: the programs "
+                "beside ours have one loss of one view. Leave them out."
+            )
+        return config
 
     def trainer(self, run_dir: Path) -> Trainer:
         """Our own trainer with everything it needs, as train.py builds it; it logs nowhere."""

@@ -57,14 +57,8 @@ def scan_folder(folder: Path) -> list[Clip]:
     listed = _read_split_lists(folder)
     clips = [
         Clip(path, path.parent.name, listed.get(f"{path.parent.name}/{path.stem}", 0))
-        for path in sorted(folder.glob("[!_.]*/*"), key=lambda path: (path.stem, path.parent.name))
-        if path.suffix.lower() in audio.EXTENSIONS and not path.name.startswith(".")
+        for path in _recordings(folder)
     ]
-    if not clips:
-        raise UserError(
-            f"{folder}: no audio found in folders named after words, such as {folder}/yes/*.wav "
-            f"(readable: {', '.join(sorted(audio.EXTENSIONS))})."
-        )
     _refuse_twins(clips)
     absent = listed.keys() - {clip.id for clip in clips}
     if absent:
@@ -75,6 +69,39 @@ def scan_folder(folder: Path) -> list[Clip]:
             some(sorted(absent)),
         )
     return clips
+
+
+def with_training_clips(clips: list[Clip], folder: Path) -> list[Clip]:
+    """`clips` and those below `folder` that speak one of their words, all of these for training.
+
+    `folder` has one folder a word, as the official one; its split lists, if any, are not read.
+
+    Raises:
+        UserError: no clip of these words there, or one with the name of another.
+    """
+    words = {clip.word for clip in clips}
+    found = (Clip(path, path.parent.name, 0) for path in _recordings(folder))
+    extra = [clip for clip in found if clip.word in words]
+    if not extra:
+        raise UserError(
+            f"{folder}: no clip of any of the corpus's {len(words)} words ({some(sorted(words))})."
+        )
+    both = clips + extra
+    _refuse_twins(both)
+    return both
+
+
+def _recordings(folder: Path) -> list[Path]:
+    """Audio files below folders of words, sorted by file name, then word."""
+    paths = sorted(folder.glob("[!_.]*/*"), key=lambda path: (path.stem, path.parent.name))
+    paths = [path for path in paths if path.suffix.lower() in audio.EXTENSIONS]
+    paths = [path for path in paths if not path.name.startswith(".")]
+    if not paths:
+        raise UserError(
+            f"{folder}: no audio found in folders named after words, such as {folder}/yes/*.wav "
+            f"(readable: {', '.join(sorted(audio.EXTENSIONS))})."
+        )
+    return paths
 
 
 def _read_split_lists(folder: Path) -> dict[str, int]:

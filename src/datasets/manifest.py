@@ -192,6 +192,8 @@ def _row(path: Path, told: str, line: Any) -> Row | Flaw:
     speaker = "" if values["speaker"] is None else str(values["speaker"])
     known = values["split"] not in (None, "")
     place = values["path"].removeprefix("{data_root}/")
+    if not Path(place).name:
+        return Flaw(name or told, MALFORMED, f"{told} has a path that names no file")
     return Row(
         *(name, place, values["text"], speaker, split if known else ""),
         *(start_s, duration_s or None),

@@ -197,6 +197,14 @@ def test_no_time_is_written_that_json_does_not_know(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("place", ["", ".", "/", "{data_root}/"])
+def test_a_path_that_names_no_file_is_a_flaw(tmp_path, place):
+    path = tmp_path / "l.jsonl"
+    path.write_text(json.dumps({"path": place, "text": "a"}) + "\n")
+    (found,) = manifest_rows(path)
+    assert isinstance(found, Flaw) and "names no file" in found.explanation
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(["jsonl", "csv", "tsv"]), st.binary(max_size=120))
 def test_whatever_a_list_holds_it_gives_rows_and_flaws_or_one_sentence(

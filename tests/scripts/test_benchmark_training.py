@@ -100,6 +100,15 @@ def test_sizes_grow_as_asked(tmp_path):
     assert len(list((tmp_path / "35").rglob("*.flac"))) == long.n_utterances == 23
 
 
+@pytest.mark.parametrize(
+    "asked", ["trainer.consistency=0.2", "+model.intermediate=[1]"], ids=["views", "layers"]
+)
+def test_losses_that_the_others_lack_are_refused(tmp_path, asked):
+    recipe = tiny_recipe(tmp_path / "tones", overrides=[asked])
+    with pytest.raises(UserError, match="are not benchmarked"):
+        recipe.config()
+
+
 def test_a_contestant_that_falls_is_named_with_its_last_words(tmp_path, capsys):
     recipe = Recipe(model="convnet_small", root=str(tmp_path), part="nothing")
     with pytest.raises(UserError, match=r"nowhere/python: can't be started \(No such file"):

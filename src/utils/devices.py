@@ -47,8 +47,16 @@ def _multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     # Without such instructions bf16 is put together from float32, which saves nothing.
-    known = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    return _cpu_knows("avx512_bf16") or has_amx()
+
+
+def has_amx() -> bool:
+    """Whether the CPU multiplies tiles of bfloat16 (Intel's AMX)."""
+    return _cpu_knows("amx_bf16")
+
+
+def _cpu_knows(instructions: str) -> bool:
+    return bool(getattr(torch.cpu, "get_capabilities", dict)().get(instructions))
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:

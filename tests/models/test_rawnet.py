@@ -50,13 +50,17 @@ def test_the_filters_are_those_of_the_definition():
 def test_edges_move_towards_what_lowers_a_loss():
     filters = LearnedFilters(8, 101, n_looks=8)
     before = filters.low.detach().clone()
-    optimizer = torch.optim.SGD(filters.parameters(), lr=1e-4)
+    # Larger steps than this make the edges swing, differently on every CPU.
+    optimizer = torch.optim.SGD(filters.parameters(), lr=1e-5)
+    losses = []
     for _ in range(20):
-        loss = -filters(tone(900.0))[0, 10:90, 5].mean()  # its filter begins above 900 Hz
+        losses.append(-filters(tone(900.0))[0, 10:90, 3].mean())  # this one begins at 1,100 Hz
         optimizer.zero_grad()
-        loss.backward()
+        losses[-1].backward()
         optimizer.step()
-    assert float(filters.low[5].detach()) < float(before[5])
+    assert float(before[3]) > 900 / 16_000
+    assert float(filters.low[3].detach()) < 900 / 16_000
+    assert float(losses[-1].detach()) < 0.2 * float(losses[0].detach())
 
 
 def test_filters_without_a_middle_are_refused():

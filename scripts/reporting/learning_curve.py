@@ -23,6 +23,8 @@ def drawn_curve(
         foretold: (hours, what to expect there).
         beside: (hours, rate, name) of others' models.
     """
+    from matplotlib.ticker import LogLocator
+
     figure = new_figure(width=7.0, height=4.2)
     axes = figure.subplots()
     hours = [h for h, *_ in (*trained, *foretold, *beside)]
@@ -40,5 +42,6 @@ def drawn_curve(
     ticks = sorted(set(hours))
     axes.set_xticks(ticks, [f"{h:g}" for h in ticks], minor=False)
     axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     return to_rgb(figure)

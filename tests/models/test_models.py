@@ -46,7 +46,8 @@ def test_output_lengths_are_what_the_network_emits_for_1_to_200_frames(config):
 
 @every_config
 def test_emissions_are_float32_log_probabilities_even_under_autocast(config):
-    model = narrow(config)
+    # With 2 to 14 channels and kernels of 16, 32 or 48 frames oneDNN (3.14) is wrong under AMX.
+    model = narrow(config, width=16)
     batch = side_by_side(utterances(50, 31))
     expected = model(*batch)
     with torch.autocast("cpu", torch.bfloat16):

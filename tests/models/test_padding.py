@@ -31,7 +31,7 @@ def test_an_utterance_gets_in_a_batch_what_it_gets_alone(config, filling):
         n = int(alone.lengths[0])
         assert n == together.lengths[i]
         torch.testing.assert_close(
-            together.log_probs[i, :n], alone.log_probs[0, :n], rtol=5e-5, atol=5e-5
+            together.log_probs[i, :n], alone.log_probs[0, :n], rtol=1e-5, atol=1e-5
         )
 
 
@@ -47,7 +47,7 @@ def test_the_order_and_company_of_a_batch_change_nothing(config, data):
     for new, old in enumerate(order[:-1]):
         n = int(before.lengths[old])
         torch.testing.assert_close(
-            after.log_probs[new, :n], before.log_probs[old, :n], rtol=5e-5, atol=5e-5
+            after.log_probs[new, :n], before.log_probs[old, :n], rtol=1e-5, atol=1e-5
         )
 
 
@@ -109,7 +109,7 @@ def test_recurrence_runs_over_time_at_every_depth(config, n_rnn_layers):
     forwards, backwards = model(features, lengths), model(features.flip(0), lengths.flip(0))
     for i, n in enumerate(forwards.lengths.tolist()):
         torch.testing.assert_close(
-            backwards.log_probs[-1 - i, :n], forwards.log_probs[i, :n], rtol=5e-5, atol=5e-5
+            backwards.log_probs[-1 - i, :n], forwards.log_probs[i, :n], rtol=1e-5, atol=1e-5
         )
 
 
@@ -135,5 +135,5 @@ def test_a_silent_utterance_leaves_the_others_alone_in_training(config):
     )
     for i, n in enumerate(without.lengths.tolist()):
         torch.testing.assert_close(
-            with_it.log_probs[i, :n], without.log_probs[i, :n], rtol=5e-5, atol=5e-5
+            with_it.log_probs[i, :n], without.log_probs[i, :n], rtol=1e-5, atol=1e-5
         )

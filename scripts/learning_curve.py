@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calc_wer_cer import NORMALISERS, print_report, warn
+from calc_wer_cer import NORMALISERS, print_report
+from scripts.compare import read_all
 from scripts.reporting.learning_curve import drawn_curve
 from src.logger.pictures import save_png
-from src.metrics import READINGS, Skipped, read_predictions
+from src.metrics import READINGS
+from src.metrics.compared import System
 from src.metrics.comparison import resampled_rates, seed_rates
 from src.metrics.learning_curve import Foretold, PowerLaw, fit_power_law, foretell
-from src.metrics.pairing import Read, by_id, measure_all, pair_up
+from src.metrics.pairing import measure_all, pair_up
 from src.utils.arguments import number_above, whole_number
 from src.utils.errors import UserError
 from src.utils.files import write_json
@@ -130,12 +132,7 @@ def read_errors(
     Raises:
         UserError: a folder can't be read, or they hold other utterances.
     """
-    reads, skipped = [], []
-    for place in points:
-        pairs, unreadable = read_predictions(place.folder, field)
-        reads.append(Read(place.folder, by_id(pairs)))
-        skipped += [Skipped(str(Path(place.folder, file)), reason) for file, reason in unreadable]
-    warn(skipped)
+    reads = read_all([System("trained", [place.folder for place in points], field)])
     paired = pair_up(reads, NORMALISERS[normalise][0], common=False)
     name, measured = next(iter(measure_all(paired, NORMALISERS[normalise][0]).items()))
     return name, measured.errors, measured.lengths

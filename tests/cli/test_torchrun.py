@@ -18,7 +18,8 @@ from tests.cli.conftest import ROOT, run, small
 SLACK = 240  # seconds after which a run counts as hanging
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 # Adam divides by the root of a gradient's square: where that is near 0 the last bit decides.
-SAME = ("augment=none", "optimizer.eps=1e-2", "trainer.n_epochs=2", "trainer.epoch_len=4")
+EXACT = ("trainer.precision=float32", "optimizer.eps=1e-2")
+SAME = ("augment=none", *EXACT, "trainer.n_epochs=2", "trainer.epoch_len=4")
 
 
 def train(commands_h5: Path, run_dir: Path, *overrides: str, n: int = 1):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from src.language_models import BOS, EOS, UNK, NGram
 from src.text import Phonemes
-from src.text.dictionaries import cmu_pronunciations
+from src.text.dictionaries import CSR_PRONUNCIATIONS, cmu_pronunciations, cmu_words
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 from src.utils.interrupts import ctrl_c_ends
@@ -23,7 +23,11 @@ pronouncing dictionary (or csr-pytorch's table); all its pronunciations are list
 
 A line is a word and its phonemes ("down D AW N"), so words can be added by hand. Words that the CMU
 dictionary lacks are counted and said as eSpeak NG would. Those that nobody knows, and with
---dictionary csr all but its 35, are named and left out: they can't be read."""
+--dictionary csr all but its 35, are named and left out: they can't be read.
+
+With --all-words the dictionary's other words can be read too, names above all. The language model
+takes each for <unk>, whose probability they share:
+  python -m scripts.write_lexicon words.lm --all-words --out words.lexicon"""
 
 
 @ctrl_c_ends("write_lexicon", "nothing is written; run it again to start over")
@@ -32,8 +36,9 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parse(words)
     try:
         known = set(NGram.load(options.language_model).words) - {BOS, EOS, UNK}
-        lines, guessed, missing = spell(sorted(known), options.dictionary)
-        if not lines:
+        wanted = known | dictionary_words(options.dictionary) if options.all_words else known
+        lines, guessed, missing = spell(sorted(wanted), options.dictionary)
+        if known <= set(missing):
             raise UserError(
                 f"{options.language_model}: none of its {len(known):,} words is in the "
                 f"{options.dictionary} dictionary; is it a model of words, in lower case?"
@@ -42,7 +47,9 @@ def main(words: Sequence[str] | None = None) -> None:
             file.write("".join(f"{line}\n" for line in lines).encode())
     except UserError as error:
         sys.exit(f"write_lexicon: {error}")
-    print(f"{len(lines):,} spellings of {len(known) - len(missing):,} words in {options.out}")
+    print(f"{len(lines):,} spellings of {len(wanted) - len(missing):,} words in {options.out}")
+    if others := len(wanted) - len(known):
+        print(f"{others:,} of them are the dictionary's, not the language model's")
     if guessed:
         print(f"{len(guessed):,} of them are guesses, such as {some(guessed)}")
     if missing:
@@ -66,6 +73,9 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         default="cmu",
         help="the text.dictionary of the model that writes the phonemes (default %(default)s)",
     )
+    parser.add_argument(
+        "--all-words", action="store_true", help="the dictionary's words as well as the model's"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the lexicon, a text file")
     return parser.parse_args(words)
 
@@ -83,6 +93,12 @@ def spell(words: Iterable[str], dictionary: str) -> tuple[list[str], list[str], 
         elif cmu and not cmu_pronunciations(word):
             guessed.append(word)
     return lines, guessed, missing
+
+
+def dictionary_words(dictionary: str) -> set[str]:
+    """All words that the dictionary says and that are made of letters and apostrophes."""
+    words = cmu_words() if dictionary == "cmu" else CSR_PRONUNCIATIONS
+    return {word for word in words if word.replace("'", "").isalpha()}
 
 
 def some(words: Sequence[str]) -> str:

@@ -2,20 +2,22 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from src.batch import Hypothesis
-from src.decoders.fusion import TokenFusion, WordFusion
+from src.decoders.fusion import TokenFusion
 from src.decoders.lexicon import PrefixTree
 from src.decoders.lexicon_file import read_lexicon
 from src.decoders.prefix_beam import PrefixBeam
+from src.decoders.word_fusion import WordFusion
 from src.language_models import BOS, EOS, UNK, NGram
 from src.language_models.grams import SPACE
 from src.text import Vocabulary
+from src.text.bpe import WORD_START
 from src.text.words_within import BOUNDARIES
 from src.utils.errors import UserError
 
@@ -29,8 +31,8 @@ class FusedBeam(PrefixBeam):
 
     A text y of n units scores log p(y | audio) + lm_weight · log p(y) + bonus · n, all in natural
     logs. Where the model's units are the vocabulary's own symbols, any text may come out; where
-    they are words, only its words may, spelt in the vocabulary and parted by spaces (or by the
-    symbol "|", where these are phonemes).
+    they are words, only its words may, spelt in the vocabulary and parted by spaces (by the
+    symbol "|" where these are phonemes; by nothing where pieces begin with "▁").
 
     Args:
         vocabulary, beam_width, n_best, token_threshold, blank_threshold, n_tokens, mbr_scale: see
@@ -45,7 +47,8 @@ class FusedBeam(PrefixBeam):
             takes it for <unk>. For models of words only; None = no such word.
         lexicon: a file that lists words with their spellings in the vocabulary's symbols (see
             `read_lexicon`), for phonemes; its words may come out instead of the model's, and
-            `Hypothesis.words` names them. None = words are spelt by their letters.
+            `Hypothesis.words` names them. Those that the model doesn't know share the probability
+            of <unk> among them. None = words are spelt by their letters.
 
     Raises:
         UserError: no language model, one that shares no word with the vocabulary, or an
@@ -141,13 +144,14 @@ def _by_letters(
     model: NGram, vocabulary: Vocabulary, hotwords: Mapping[str, float]
 ) -> dict[str, list[tuple[int, ...]]]:
     """The words of the model, and those to prefer, as far as the vocabulary can spell them."""
-    if " " not in vocabulary.symbols:
+    if not {" ", WORD_START} & {*vocabulary.symbols}:
         raise UserError(
             f"This model's vocabulary has no space ({vocabulary.describe()}), so no letters spell "
             "words: name a lexicon with decoder.lexicon=FILE (python -m scripts.write_lexicon), or "
             "use a language model of its own symbols."
         )
-    letters = set(vocabulary.symbols[1:]) - {" "}
+    letters = {symbol for symbol in vocabulary.symbols[1:] if len(symbol) == 1}
+    letters -= {" ", WORD_START}
     words = dict.fromkeys([*model.words, *hotwords])
     return {
         word: [vocabulary.encode(word)]
@@ -202,19 +206,39 @@ def _of_words(
     unknown: float | None,
 ) -> WordFusion:
     pairs = [(tokens, i) for i, word in enumerate(spellings) for tokens in spellings[word]]
-    boundary = next((b for b in BOUNDARIES if b in vocabulary.symbols), None)
-    if boundary is None:
+    symbols = vocabulary.symbols
+    boundary = next((symbols.index(b) for b in BOUNDARIES if b in symbols), None)
+    begins = [i for i, symbol in enumerate(symbols) if symbol.startswith(WORD_START)]
+    if boundary is None and not begins:
         raise UserError(
             f"This model's vocabulary has no symbol between words ({vocabulary.describe()}), so "
             "a language model of words can't be used."
         )
+    if boundary is None:
+        _check_beginnings(spellings, set(begins))
+    strangers = {word for word in spellings if word not in model.index} - set(hotwords)
+    share = -math.log(max(1, len(strangers)))
     return WordFusion(
         PrefixTree(*zip(*pairs, strict=True), len(vocabulary)),
         model,
         torch.tensor([model.find(word) for word in spellings]),
-        vocabulary.symbols.index(boundary),
+        boundary,
+        begins,
         weight,
         bonus,
         torch.tensor([float(hotwords.get(word, 0.0)) for word in spellings]),
         unknown,
+        torch.tensor([share if word in strangers else 0.0 for word in spellings]),
     )
+
+
+def _check_beginnings(
+    spellings: Mapping[str, list[tuple[int, ...]]], begins: Container[int]
+) -> None:
+    for word, spelt in spellings.items():
+        for first, *others in spelt:
+            if first not in begins or any(token in begins for token in others):
+                raise UserError(
+                    f"decoder.lexicon spells {word!r} with pieces of which not the first, or not "
+                    f'only the first, begins with "{WORD_START}", as each word must.'
+                )

@@ -1,19 +1,13 @@
 """Shallow fusion: what a language model adds to a prefix as it grows, on the device."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from src.decoders.beam import States
 from src.decoders.beam_search import Chosen, Memo
-from src.decoders.emissions import BLANK
-from src.decoders.lexicon import ROOT, PrefixTree
-from src.language_models import EOS, UNK, NGram
+from src.language_models import EOS, NGram
 
 FORBIDDEN = -torch.inf
-LEAST = -1e30  # a number that sums survive
 
 
 class TokenFusion:
@@ -52,182 +46,17 @@ class TokenFusion:
 
     def follow(self, states: States, memo: Memo, chosen: Chosen) -> States:
         """See `Fusion`."""
-        return (_after(states[0], memo[0], chosen),)
+        return (grown_or_not(states[0], memo[0], chosen),)
 
     def finish(self, states: States) -> Tensor:
         """See `Fusion`."""
         return weighted(self.weight, end_of_sentence(self.model, states[0]))
 
 
-class WordFusion:
-    """A language model over words, and a lexicon that spells them with a token between words.
-
-    A text of words w adds weight · log p(w) + bonus · |w|. Within a word the best word that it
-    may become counts in advance, by its probability without context, and is taken back where the
-    word ends: the beam then holds what is likely, not what is short. Where other words than the
-    lexicon's are allowed, what leaves the tree stays in one node more, beside it.
-
-    Args:
-        tree: spellings; its word numbers are places in `words`.
-        model: n-grams of words.
-        words: (n words,) int64, the model's index of each; −1 where it knows none.
-        boundary: token between words.
-        weight: of the language model's natural logs.
-        bonus: natural log, added for each word.
-        boosts: (n words,) natural logs added for single words; None = none.
-        unknown: natural log added for each word that the lexicon lacks, which the language model
-            takes for <unk>; None = no such word.
-
-    Of words that are spelt alike the likeliest in its place is taken, once and for all.
-    """
-
-    def __init__(
-        self,
-        tree: PrefixTree,
-        model: NGram,
-        words: Tensor,
-        boundary: int,
-        weight: float,
-        bonus: float,
-        boosts: Tensor | None = None,
-        unknown: float | None = None,
-    ) -> None:
-        self.model, self.boundary = model, boundary
-        self.n_tokens = tree.children.shape[1]
-        self.children = _transitions(tree, boundary)  # ((n nodes + 1) · V,) int32
-        # (H, n nodes + 1), what ends in a node; −1, the last word, is any that the lexicon lacks.
-        self.ends = functional.pad(tree.ends, (0, 0, 0, 1), value=-1).T.contiguous()
-        self._own_end = self.ends >= 0
-        self._own_end[0] = True
-        self._own_end[:, ROOT] = False
-        words = torch.cat([words, torch.tensor([-1 if unknown is None else model.find(UNK)])])
-        self.words = words[self.ends].masked_fill_(~self._own_end, -1)  # (H, n nodes + 1)
-        self._may_end = (self.words >= 0).any(0)  # (n nodes + 1,)
-        self._tree = tree
-        self._alone, _ = model.score(torch.zeros_like(words), words)
-        own = torch.zeros(len(words) - 1) if boosts is None else boosts
-        self._own = torch.cat([own, torch.tensor([FORBIDDEN if unknown is None else unknown])])
-        self.reweigh(weight, bonus)
-
-    def reweigh(self, weight: float, bonus: float) -> None:
-        """Take other weights: what is promised within words is reckoned anew."""
-        self.weight = weight
-        boosts = self._own + bonus
-        alone = weighted(weight, self._alone) + boosts
-        # Any word may yet turn out to be one that the lexicon lacks.
-        promises = self._tree.best_below(alone[:-1]).clamp_(min=alone[-1])
-        promises = torch.cat([promises, alone[-1:]])
-        self.promises = promises - promises[ROOT]  # (n nodes + 1,), beside the root's
-        self.boosts = boosts[self.ends].masked_fill_(~self._own_end, FORBIDDEN)
-
-    def start(self, shape: tuple[int, int], device: torch.device) -> States:
-        """See `Fusion`: node in the tree, what it promises, and the language model's context."""
-        self.model = self.model.to(device)
-        self.children, self.promises = self.children.to(device), self.promises.to(device)
-        self.words, self.boosts = self.words.to(device), self.boosts.to(device)
-        root = torch.full(shape, ROOT, device=device)
-        return root, torch.zeros(shape, device=device), torch.full_like(root, self.model.start())
-
-    def grow(self, states: States, rows: Tensor, tokens: Tensor) -> tuple[Tensor, Memo]:
-        """See `Fusion`; the memo is each node and promise then, (N, W), and the context after the
-        word that ends now, (B, W)."""
-        nodes, promised, contexts = states
-        after = nodes.index_select(0, rows).mul_(self.n_tokens).add_(tokens[:, None])
-        after = self.children.take(after).long()
-        promises = self.promises.take(after)
-        scores = promises - promised.index_select(0, rows)
-        ends = tokens == self.boundary  # (N,), once an utterance at most
-        if ends.device.type != "cpu":  # to ask would be to wait
-            word_scores, ended = self._end_word(nodes, contexts)
-            ending = (word_scores - promised).index_select(0, rows)
-            return torch.where(ends[:, None], ending, scores), (after, promises, ended)
-        ends = ends.nonzero().squeeze(1)
-        if len(ends):
-            rows = rows.index_select(0, ends)
-            word_scores, ended = self._end_some_words(
-                nodes.index_select(0, rows), contexts.index_select(0, rows)
-            )
-            scores.index_copy_(0, ends, word_scores - promised.index_select(0, rows))
-            contexts = contexts.index_copy(0, rows, ended)
-        return scores, (after, promises, contexts)
-
-    def follow(self, states: States, memo: Memo, chosen: Chosen) -> States:
-        """See `Fusion`."""
-        nodes, promised, contexts = states
-        after, promises, ended = memo
-        # What could not go on has no probability; its node and its promise only have to exist.
-        after = _after(nodes, after, chosen).clamp_(max=self.words.shape[1] - 1)
-        promises = _after(promised, promises, chosen).clamp_(min=LEAST)
-        contexts, ended = (x.gather(1, chosen.origin) for x in (contexts, ended))
-        return after, promises, torch.where(chosen.token == self.boundary, ended, contexts)
-
-    def finish(self, states: States) -> Tensor:
-        """See `Fusion`: a last word need not be followed by the boundary."""
-        nodes, promised, contexts = states
-        scores, after = self._end_word(nodes, contexts)
-        between = nodes == ROOT
-        scores = (scores - promised).masked_fill(between, 0.0)
-        after = torch.where(between, contexts, after)
-        return scores + weighted(self.weight, end_of_sentence(self.model, after))
-
-    def words_of(self, tokens: Sequence[int]) -> list[int]:
-        """Numbers of the words that `tokens` spell, of homophones the likeliest in its place; −1
-        for one that the lexicon lacks."""
-        nodes = torch.tensor([ROOT])
-        contexts = torch.full_like(nodes, self.model.start())
-        found = []
-        for token in [*tokens, self.boundary]:
-            if token != self.boundary:
-                nodes = self.children.take(nodes * self.n_tokens + token).long()
-            elif int(nodes) != ROOT:
-                scores, after = self._end_each(nodes, contexts)
-                best = scores.argmax(0)
-                found.append(int(self.ends[best, nodes]))
-                nodes, contexts = torch.full_like(nodes, ROOT), after.gather(0, best[None])[0]
-        return found
-
-    def _end_each(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of every word that ends in `nodes`, −inf where none does, and contexts then; one
-        axis more in front, of homophones."""
-        shape = (len(self.words), *nodes.shape)
-        words, boosts = (
-            x.index_select(1, nodes.flatten()).view(shape) for x in (self.words, self.boosts)
-        )
-        scores, after = self.model.score(contexts.expand_as(words), words)
-        return weighted(self.weight, scores) + boosts, after
-
-    def _end_word(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """The same of the likeliest of them."""
-        scores, after = self._end_each(nodes, contexts)
-        if len(scores) == 1:
-            return scores[0], after[0]
-        scores, best = scores.max(0)
-        return scores, after.gather(0, best[None])[0]
-
-    def _end_some_words(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """The same, where most nodes end none: only the others are looked up."""
-        ends = self._may_end.take(nodes).flatten().nonzero().squeeze(1)
-        scores, after = self._end_word(nodes.take(ends), contexts.take(ends))
-        all_scores = torch.full(nodes.shape, FORBIDDEN)
-        all_scores.view(-1).index_copy_(0, ends, scores)
-        return all_scores, contexts.flatten().index_copy(0, ends, after).view(contexts.shape)
-
-
-def _after(before: Tensor, grown: Tensor, chosen: Chosen) -> Tensor:
+def grown_or_not(before: Tensor, grown: Tensor, chosen: Chosen) -> Tensor:
     """Of the chosen prefixes (B, W): what they had `before`, or what they `grown` to (N, W)."""
     before = before.gather(1, chosen.origin)
     return torch.where(chosen.stays, before, grown.take(chosen.cell)) if len(grown) else before
-
-
-def _transitions(tree: PrefixTree, boundary: int) -> Tensor:
-    """The node after each node and token: with the blank the same, between words the root, and
-    one more node where no word goes on, which only the end of the word leaves."""
-    n_nodes = len(tree)
-    children = torch.full((n_nodes + 1, tree.children.shape[1]), n_nodes, dtype=torch.int32)
-    children[:-1] = torch.where(tree.children >= 0, tree.children, n_nodes)
-    children[:-1, BLANK] = torch.arange(n_nodes)
-    children[:, boundary] = ROOT
-    return children.flatten()
 
 
 def weighted(weight: float, scores: Tensor) -> Tensor:

@@ -68,6 +68,11 @@ def cmu_pronunciations(word: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(variants))  # variants that differed in stress only are one now
 
 
+def cmu_words() -> frozenset[str]:
+    """All 126 thousand words of the CMU dictionary, in lower case."""
+    return frozenset(_cmu())
+
+
 _NO_STRESS = str.maketrans("", "", "012")
 
 

@@ -41,8 +41,19 @@ def test_csr_knows_its_35_words_only_and_names_the_others(model, tmp_path, capsy
     assert "4 words are not in the csr dictionary: now, read, write, xqzt" in told
 
 
+def test_words_that_only_the_dictionary_knows_can_be_listed_too(model, tmp_path, capsys):
+    main([str(model), "--all-words", "--out", str(tmp_path / "all")])
+    lines = (tmp_path / "all").read_text(encoding="utf-8").splitlines()
+    assert {"down D AW N", "wendy W EH N D IY", "xqzt EH K S K Y UW Z IY T IY"} <= {*lines}
+    n = len({line.split()[0] for line in lines})
+    assert n > 100_000
+    told = capsys.readouterr().out
+    assert f"{n - 6:,} of them are the dictionary's" in told and "1 of them are guesses" in told
+
+
+@pytest.mark.parametrize("more", [[], ["--all-words"]])
 @pytest.mark.parametrize("text", ["XQZT", "d aw n"])
-def test_where_no_word_is_known_nothing_is_written(tmp_path, text):
+def test_where_no_word_is_known_nothing_is_written(tmp_path, text, more):
     write_arpa(estimate([text.split()[:1]], order=1), tmp_path / "other.arpa")
     arguments = [
         str(tmp_path / "other.arpa"),
@@ -50,6 +61,7 @@ def test_where_no_word_is_known_nothing_is_written(tmp_path, text):
         "csr",
         "--out",
         str(tmp_path / "out"),
+        *more,
     ]
     with pytest.raises(SystemExit, match="none of its 1 words is in the csr dictionary"):
         main(arguments)

@@ -73,6 +73,7 @@ class Recipe:
             "loader.max_batch_s": self.max_batch_s,
             "loader.sort_first_epoch": "false",
             "loader.n_workers": self.n_workers,
+            "trainer.ema_decay": "null",
             "trainer.precision": self.precision,
         }
         overrides = [f"{key}={value}" for key, value in chosen.items()]

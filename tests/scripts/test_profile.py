@@ -21,6 +21,7 @@ from tests.cli.in_process import logging_restored
 TINY = (
     "device=cpu", "model.n_cnn_layers=1", "model.n_rnn_layers=1", "model.n_channels=2",
     "model.width=8", "loader.batch_size=4", "loader.max_batch_s=null", "loader.n_workers=0",
+    "trainer.precision=float32",
 )  # fmt: skip
 
 
@@ -41,7 +42,8 @@ def profiled(out, *words: str) -> tuple[dict, dict]:
 
 
 def test_a_command_line_measures_and_records(tmp_path, capsys):
-    words = ["-cn=deepspeech2", "--synthetic", "0.8", "--steps", "3", "--warm", "1", *TINY]
+    overrides = [*TINY, "augment=specaugment"]
+    words = ["-cn=deepspeech2", "--synthetic", "0.8", "--steps", "3", "--warm", "1", *overrides]
     measured, trace = profiled(tmp_path / "out", *words)
     assert len(measured["seconds"]) == 3
     for step in measured["seconds"]:
@@ -50,7 +52,7 @@ def test_a_command_line_measures_and_records(tmp_path, capsys):
     assert sum(sum(step.values()) for step in measured["seconds"]) <= measured["wall_s"]
     assert (measured["n_utterances"], measured["audio_s"]) == (12, pytest.approx(12 * 0.8))
     assert measured["padded_s"] == measured["audio_s"]
-    assert measured["overrides"] == list(TINY)
+    assert measured["overrides"] == overrides
     names = [event.get("name") for event in trace["traceEvents"]]
     for phase in ("front end", "augmentation", "forward", "loss"):
         assert names.count(phase) == 2  # steps are recorded

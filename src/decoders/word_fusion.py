@@ -140,14 +140,14 @@ class WordFusion:
     def words_of(self, tokens: Sequence[int]) -> list[int]:
         """Numbers of the words that `tokens` spell, of homophones the likeliest in its place; −1
         for one that the lexicon lacks."""
-        nodes = torch.tensor([ROOT])
+        nodes = torch.tensor([ROOT], device=self.children.device)
         contexts = torch.full_like(nodes, self.model.start())
         found = []
         for token in [*tokens, None]:
             if (token is None or self.divides[token]) and int(nodes) != ROOT:
                 scores, after = self._end_each(nodes, contexts)
                 best = scores.argmax(0)
-                found.append(int(self.ends[best, nodes]))
+                found.append(int(self.ends[int(best), int(nodes)]))
                 nodes, contexts = torch.full_like(nodes, ROOT), after.gather(0, best[None])[0]
             if token is not None:
                 nodes = self.children.take(nodes * self.n_tokens + token).long()

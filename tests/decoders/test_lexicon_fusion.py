@@ -147,6 +147,16 @@ def test_a_missing_lexicon_and_a_word_that_it_lacks(tmp_path, files):
         FusedBeam(VOCABULARY, arpa)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_reads_the_words_that_a_cpu_reads(files):
+    arpa, lexicon = files
+    emissions = random_emissions(3, [0, 40, 9, 33], n_tokens=4)
+    decoder = FusedBeam(VOCABULARY, arpa, lexicon=lexicon)
+    expected = [n_best[0].words for n_best in decoder(emissions)]
+    found = decoder(Emissions(emissions.log_probs.cuda(), emissions.lengths))
+    assert [n_best[0].words for n_best in found] == expected
+
+
 def test_words_without_a_spelling_are_counted(tmp_path, files, caplog):
     (tmp_path / "short").write_text("I AY\nin N\n", encoding="utf-8")
     FusedBeam(VOCABULARY, files[0], lexicon=tmp_path / "short")

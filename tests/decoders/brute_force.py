@@ -8,6 +8,14 @@ import torch
 
 from src.batch import Emissions
 
+WIDE = {  # of a decoder that leaves nothing out
+    "beam_width": 1000,
+    "n_best": 1000,
+    "token_threshold": None,
+    "blank_threshold": None,
+    "n_tokens": None,
+}
+
 
 def spell(path) -> tuple[int, ...]:
     """Repeats merged, blanks dropped."""

@@ -12,17 +12,10 @@ from src.language_models import NGram, estimate, write_arpa
 from src.language_models.grams import SPACE
 from src.text import Vocabulary
 from src.utils.errors import UserError
-from tests.decoders.brute_force import random_emissions, sequence_scores
+from tests.decoders.brute_force import WIDE, random_emissions, sequence_scores
 
 VOCABULARY = Vocabulary(("_", *" ab"))
 TEXTS = ["a ab", "ab ba a", "ba", "a a bb", "ab a bb ba"]
-WIDE = {
-    "beam_width": 400,
-    "n_best": 400,
-    "token_threshold": None,
-    "blank_threshold": None,
-    "n_tokens": None,
-}
 
 
 def write_model(folder, unit: str):

@@ -13,20 +13,13 @@ from src.decoders import FusedBeam
 from src.language_models import NGram, estimate, write_arpa
 from src.text import Vocabulary
 from src.utils.errors import UserError
-from tests.decoders.brute_force import random_emissions, sequence_scores
+from tests.decoders.brute_force import WIDE, random_emissions, sequence_scores
 
 VOCABULARY = Vocabulary(("_", "|", "AY", "N"), separator=" ")
 LEXICON = {"I": ["AY"], "eye": ["AY"], "nigh": ["N AY"], "in": ["AY N", "N"]}
 STRANGERS = {"odd": ["N N"], "yon": ["AY N N"]}  # that the model lacks: they share its <unk>
 LEXICON |= STRANGERS
 TEXTS = ["I nigh eye", "eye in", "nigh in I", "I in", "in eye nigh"]
-WIDE = {
-    "beam_width": 400,
-    "n_best": 400,
-    "token_threshold": None,
-    "blank_threshold": None,
-    "n_tokens": None,
-}
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,10 @@ from src.decoders import FusedBeam
 from src.language_models import UNK, NGram, estimate, write_arpa
 from src.text.bpe import Pieces
 from src.utils.errors import UserError
-from tests.decoders.brute_force import random_emissions, sequence_scores
+from tests.decoders.brute_force import WIDE, random_emissions, sequence_scores
 
 PIECES = Pieces(("_", "▁", "a", "▁a", "b"))
 TEXTS = ["a ab", "ab ba a", "ba", "a a bb", "ab a bb ba"]
-WIDE = {
-    "beam_width": 1000,
-    "n_best": 1000,
-    "token_threshold": None,
-    "blank_threshold": None,
-    "n_tokens": None,
-}
 
 
 @pytest.fixture(scope="module")

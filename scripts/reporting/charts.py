@@ -99,7 +99,8 @@ def thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
 
 def ticks(low: float, high: float, n: int = 5) -> list[float]:
     """Round numbers that enclose low … high, about n of them."""
-    span = next(s for s in (high - low, abs(high), 1.0) if s > 1 / LARGEST)
+    apart = high - low > 1e-12 * max(abs(low), abs(high))  # else by a float's last bits only
+    span = next(s for s in ((high - low) * apart, abs(high), 1.0) if s > 1 / LARGEST)
     power = 10.0 ** math.floor(math.log10(span / n))
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m * n >= span * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -228,4 +228,6 @@ def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)
-    return "out of memory" in text or "can't allocate memory" in text
+    # The last is what oneDNN says where it gets none for its code.
+    signs = ("out of memory", "can't allocate memory", "could not create a primitive")
+    return any(sign in text for sign in signs)

@@ -47,7 +47,7 @@ def arguments(root: Path, run_dir: Path, *overrides: str) -> list[str]:
         "trainer.validate_every_epochs=null", "trainer.validate_every_steps=5",
         "trainer.patience=2", "trainer.monitor=loss",
         "trainer.keep_top_k=2", "trainer.log_every=3", "trainer.save_every_minutes=0.001",
-        "trainer.n_examples=0", "optimizer.lr=0.1", *overrides,
+        "trainer.n_examples=0", "trainer.precision=float32", "optimizer.lr=0.1", *overrides,
     ]  # fmt: skip
 
 

@@ -94,6 +94,7 @@ def test_units_of_phonemes_have_no_word_boundaries():
 
 @given(st.floats(-1e25, 1e25), st.floats(-1e25, 1e25))
 @example(0.0, 5e-324)
+@example(-9.999999999999243e24, -9.999999999999251e24)
 @settings(deadline=None)
 def test_ticks_enclose_their_range_in_even_steps(one, other):
     low, high = sorted((one, other))

@@ -18,7 +18,7 @@ from src.metrics import (
     word_errors,
 )
 from src.text.bpe import WORD_START
-from src.text.words_within import words_within
+from src.text.words_within import spell_words, words_within
 from src.utils.means import geometric_mean
 from src.utils.tables import percent, table
 
@@ -83,7 +83,7 @@ class Prediction:
         ]
 
     def _tells_words(self) -> bool:
-        return self.best.words is not None or bool({" ", WORD_START} & {*self.symbols})
+        return self.best.words is not None or spell_words(self.symbols)
 
     def word_times(self) -> list[dict[str, Any]]:
         """Word, seconds from its first token to the end of its last, and confidence (see

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from src.language_models import BOS, EOS, UNK, NGram
 from src.language_models.grams import SPACE
 from src.text import Vocabulary
 from src.text.bpe import WORD_START
-from src.text.words_within import BOUNDARIES
+from src.text.words_within import BOUNDARIES, spell_words
 from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def _by_letters(
     model: NGram, vocabulary: Vocabulary, hotwords: Mapping[str, float]
 ) -> dict[str, list[tuple[int, ...]]]:
     """The words of the model, and those to prefer, as far as the vocabulary can spell them."""
-    if not {" ", WORD_START} & {*vocabulary.symbols}:
+    if not spell_words(vocabulary.symbols):
         raise UserError(
             f"This model's vocabulary has no space ({vocabulary.describe()}), so no letters spell "
             "words: name a lexicon with decoder.lexicon=FILE (python -m scripts.write_lexicon), or "
@@ -214,8 +214,6 @@ def _of_words(
             f"This model's vocabulary has no symbol between words ({vocabulary.describe()}), so "
             "a language model of words can't be used."
         )
-    if boundary is None:
-        _check_beginnings(spellings, set(begins))
     strangers = {word for word in spellings if word not in model.index} - set(hotwords)
     share = -math.log(max(1, len(strangers)))
     return WordFusion(
@@ -230,15 +228,3 @@ def _of_words(
         unknown,
         torch.tensor([share if word in strangers else 0.0 for word in spellings]),
     )
-
-
-def _check_beginnings(
-    spellings: Mapping[str, list[tuple[int, ...]]], begins: Container[int]
-) -> None:
-    for word, spelt in spellings.items():
-        for first, *others in spelt:
-            if first not in begins or any(token in begins for token in others):
-                raise UserError(
-                    f"decoder.lexicon spells {word!r} with pieces of which not the first, or not "
-                    f'only the first, begins with "{WORD_START}", as each word must.'
-                )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from src.decoders.emissions import BLANK
 from src.text import Vocabulary
+from src.text.bpe import WORD_START
 from src.text.words_within import BOUNDARIES
 from src.utils.errors import UserError
 
@@ -18,7 +19,8 @@ def read_lexicon(path: str | Path, vocabulary: Vocabulary) -> dict[str, list[tup
 
     Raises:
         UserError: no such file, not UTF-8, a word without symbols, a symbol that the vocabulary
-            lacks or that divides words, or no word at all.
+            lacks or that divides words, pieces that do not begin a word as "▁" says, or no word
+            at all.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -32,6 +34,7 @@ def read_lexicon(path: str | Path, vocabulary: Vocabulary) -> dict[str, list[tup
         ) from error
     symbols = enumerate(vocabulary.symbols)
     numbers = {symbol: i for i, symbol in symbols if i != BLANK and symbol not in BOUNDARIES}
+    in_pieces = WORD_START in numbers
     spellings: dict[str, list[tuple[int, ...]]] = {}
     for number, line in enumerate(lines, 1):
         if not (fields := line.split()):
@@ -46,6 +49,12 @@ def read_lexicon(path: str | Path, vocabulary: Vocabulary) -> dict[str, list[tup
             raise UserError(
                 f"{where}: {word!r} is spelt with {', '.join(map(repr, strangers))}, which this "
                 f"model does not write ({vocabulary.describe()})."
+            )
+        begin = [symbol.startswith(WORD_START) for symbol in symbols]
+        if in_pieces and begin != [True] + [False] * (len(begin) - 1):
+            raise UserError(
+                f"{where}: spells {word!r} with pieces of which not the first, or not only the "
+                f'first, begins with "{WORD_START}", as each word must.'
             )
         spellings.setdefault(word, []).append(tuple(numbers[symbol] for symbol in symbols))
     if not spellings:

@@ -12,7 +12,7 @@ from src.decoders.minimum_risk import check_scale, least_risk_first
 from src.decoders.paths import with_times
 from src.decoders.worthwhile import read_frames
 from src.text import Vocabulary
-from src.text.bpe import WORD_START
+from src.text.words_within import spell_words
 from src.utils.errors import UserError
 
 
@@ -104,7 +104,7 @@ class PrefixBeam:
         )
         n_bests = {i: self._hypotheses(*texts) for i, *texts in rows}
         if self.mbr_scale is not None:
-            words = bool({" ", WORD_START} & {*self.vocabulary.symbols})
+            words = spell_words(self.vocabulary.symbols)
             n_bests = {i: least_risk_first(n, self.mbr_scale, words) for i, n in n_bests.items()}
         n_bests = [n_bests[i] for i in range(len(order))]
         firsts = [self.with_words(n_best[0]) for n_best in n_bests]

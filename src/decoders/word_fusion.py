@@ -59,7 +59,7 @@ class WordFusion:
         self.n_tokens = tree.children.shape[1]
         self.divides = torch.zeros(self.n_tokens, dtype=torch.bool)  # tokens that end a word
         self.divides[list(begins) if boundary is None else boundary] = True
-        self.children = _transitions(tree, boundary, begins)  # ((n nodes + 1) · V,) int32
+        self.children = _transitions(tree, boundary, self.divides)  # ((n nodes + 1) · V,) int32
         # (H, n nodes + 1), what ends in a node; −1, the last word, is any that the lexicon lacks.
         self.ends = functional.pad(tree.ends, (0, 0, 0, 1), value=-1).T.contiguous()
         self._own_end = self.ends >= 0
@@ -131,11 +131,8 @@ class WordFusion:
     def finish(self, states: States) -> Tensor:
         """See `Fusion`: a last word need not be followed by the boundary."""
         nodes, promised, contexts = states
-        scores, after = self._end_word(nodes, contexts)
-        between = nodes == ROOT
-        scores = (scores - promised).masked_fill(between, 0.0)
-        after = torch.where(between, contexts, after)
-        return scores + weighted(self.weight, end_of_sentence(self.model, after))
+        scores, after = _if_begun(nodes, contexts, *self._end_word(nodes, contexts))
+        return scores - promised + weighted(self.weight, end_of_sentence(self.model, after))
 
     def words_of(self, tokens: Sequence[int]) -> list[int]:
         """Numbers of the words that `tokens` spell, of homophones the likeliest in its place; −1
@@ -174,11 +171,8 @@ class WordFusion:
     def _end_words(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
         """The same where a token divides words, which the first that begins one need not."""
         of = self._end_some_words if nodes.device.type == "cpu" else self._end_word
-        scores, after = of(nodes, contexts)
-        if self.boundary is not None:
-            return scores, after
-        first = nodes == ROOT
-        return scores.masked_fill(first, 0.0), torch.where(first, contexts, after)
+        ended = of(nodes, contexts)
+        return ended if self.boundary is not None else _if_begun(nodes, contexts, *ended)
 
     def _end_some_words(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
         """The same, where most nodes end none: only the others are looked up."""
@@ -189,16 +183,23 @@ class WordFusion:
         return all_scores, contexts.flatten().index_copy(0, ends, after).view(contexts.shape)
 
 
-def _transitions(tree: PrefixTree, boundary: int | None, begins: Sequence[int]) -> Tensor:
-    """The node after each node and token: with the blank the same, between words the root, and
-    one more node where no word goes on, which only the end of the word leaves."""
+def _if_begun(
+    nodes: Tensor, contexts: Tensor, scores: Tensor, after: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Scores of the words that end in `nodes`, and contexts `after` them; where no word has begun
+    nothing ends: 0, and the context as it was."""
+    between = nodes == ROOT
+    return scores.masked_fill(between, 0.0), torch.where(between, contexts, after)
+
+
+def _transitions(tree: PrefixTree, boundary: int | None, divides: Tensor) -> Tensor:
+    """The node after each node and token: with the blank the same, where words divide as from the
+    root, and one more node where no word goes on, which only the end of the word leaves."""
     n_nodes = len(tree)
     children = torch.full((n_nodes + 1, tree.children.shape[1]), n_nodes, dtype=torch.int32)
     children[:-1] = torch.where(tree.children >= 0, tree.children, n_nodes)
     children[:-1, BLANK] = torch.arange(n_nodes)
-    if boundary is None:
-        begins = list(begins)
-        children[:, begins] = children[ROOT, begins]
-    else:
-        children[:, boundary] = ROOT
+    if boundary is not None:
+        children[ROOT, boundary] = ROOT
+    children[:, divides] = children[ROOT, divides]
     return children.flatten()

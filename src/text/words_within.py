@@ -2,11 +2,17 @@
 
 from collections.abc import Callable, Container, Sequence
 
-from src.text.bpe import piece_confidence, piece_spans
+from src.text.bpe import WORD_START, piece_confidence, piece_spans
 from src.text.phonemes import WORD_BOUNDARY
 from src.utils.words import word_confidence, word_spans
 
 BOUNDARIES = (" ", WORD_BOUNDARY)  # symbols that stand between words: of characters, of phonemes
+
+
+def spell_words(symbols: Container[str]) -> bool:
+    """Whether the symbols of a vocabulary spell words by themselves: letters with a space between
+    words, or pieces that begin them; phonemes need a lexicon for it."""
+    return " " in symbols or WORD_START in symbols
 
 
 def words_within(

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from src.utils.errors import UserError
+from src.utils.interrupts import ctrl_c_waits
 
 _PROBE = Path(__file__).with_name("hdf5_probe.py")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -183,13 +184,10 @@ def written_aside(path: Path) -> Iterator[KeptFailure]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         with _opened_alone(partial, path) as file:
-            try:
-                yield file
-                file.check()
-                os.fsync(file.fileno())
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+            yield file
+            file.check()
+            os.fsync(file.fileno())
+            partial.replace(path)
     except OSError as error:
         raise UserError(
             f"{path}: could not be written ({error.strerror or error}). Nothing was left behind; "
@@ -199,19 +197,29 @@ def written_aside(path: Path) -> Iterator[KeptFailure]:
 
 @contextlib.contextmanager
 def _opened_alone(partial: Path, path: Path) -> Iterator[KeptFailure]:
-    """`partial`, emptied, under an exclusive lock that the system drops should we be killed."""
+    """`partial`, emptied and locked; removed at the end, unless it has got another name."""
+    with contextlib.ExitStack() as at_the_end:
+        with ctrl_c_waits():  # or it might come between making the file and seeing to its end
+            file = at_the_end.enter_context(_locked(partial, path))
+            at_the_end.callback(partial.unlink, missing_ok=True)
+        os.ftruncate(file.fileno(), 0)
+        yield file
+
+
+def _locked(partial: Path, path: Path) -> KeptFailure:
+    """`partial`, made if need be, under a lock that the system drops should we be killed."""
     import fcntl  # POSIX only; readers do without
 
     def create(name: str, flags: int) -> int:
         return os.open(name, flags | os.O_CREAT, 0o666)
 
-    with KeptFailure(partial, "r+", opener=create) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{path}: another process is writing this file. Wait for it to finish, or stop it "
-                "and run the command again."
-            ) from None
-        os.ftruncate(file.fileno(), 0)
-        yield file
+    file = KeptFailure(partial, "r+", opener=create)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(
+            f"{path}: another process is writing this file. Wait for it to finish, or stop it "
+            "and run the command again."
+        ) from None
+    return file

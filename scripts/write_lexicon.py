@@ -1,6 +1,7 @@
 """A lexicon for decoder=beam_lm: how phonemes spell the words of a language model."""
 
 import argparse
+import gzip
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -43,8 +44,10 @@ def main(words: Sequence[str] | None = None) -> None:
                 f"{options.language_model}: none of its {len(known):,} words is in the "
                 f"{options.dictionary} dictionary; is it a model of words, in lower case?"
             )
+        content = "".join(f"{line}\n" for line in lines).encode()
+        packed = options.out.suffix == ".gz"
         with atomic_write(options.out) as file:
-            file.write("".join(f"{line}\n" for line in lines).encode())
+            file.write(gzip.compress(content, mtime=0) if packed else content)
     except UserError as error:
         sys.exit(f"write_lexicon: {error}")
     print(f"{len(lines):,} spellings of {len(wanted) - len(missing):,} words in {options.out}")
@@ -76,7 +79,12 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--all-words", action="store_true", help="the dictionary's words as well as the model's"
     )
-    parser.add_argument("--out", type=Path, required=True, help="the lexicon, a text file")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="the lexicon, a text file; packed where the name ends in .gz",
+    )
     return parser.parse_args(words)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from src.decoders.emissions import BLANK
+from src.language_models import lines
 from src.text import Vocabulary
 from src.text.bpe import WORD_START
 from src.text.words_within import BOUNDARIES
@@ -15,28 +16,22 @@ def read_lexicon(path: str | Path, vocabulary: Vocabulary) -> dict[str, list[tup
     """The spellings of each word; a word with several has as many lines.
 
     A line is a word, then its symbols, parted by spaces or tabs: "down D AW N". Empty lines are
-    passed over.
+    passed over. The file may be plain, gzip or xz.
 
     Raises:
-        UserError: no such file, not UTF-8, a word without symbols, a symbol that the vocabulary
-            lacks or that divides words, pieces that do not begin a word as "▁" says, or no word
-            at all.
+        UserError: no such file, damaged, not UTF-8, a word without symbols, a symbol that the
+            vocabulary lacks or that divides words, pieces that do not begin a word as "▁" says, or
+            no word at all.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    if not Path(path).exists():
         raise UserError(
             f"decoder.lexicon={path}: no such file; python -m scripts.write_lexicon makes one."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"decoder.lexicon={path}: can't be read as UTF-8 text ({error})."
-        ) from error
+        )
     symbols = enumerate(vocabulary.symbols)
     numbers = {symbol: i for i, symbol in symbols if i != BLANK and symbol not in BOUNDARIES}
     in_pieces = WORD_START in numbers
     spellings: dict[str, list[tuple[int, ...]]] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines([Path(path)]), 1):
         if not (fields := line.split()):
             continue
         word, *symbols = fields

@@ -19,6 +19,7 @@ from src.utils.errors import UserError
 from src.utils.files import atomic_write
 
 LN10 = float(np.log(10))
+EXACT = 9  # digits that give back every float32
 HIGHEST_ORDER = 12  # far above what anybody estimates: a higher one means a damaged file
 MOST_DIGITS = 12  # of a count, likewise
 HIGHEST_BACKOFF = 99.0  # log10, likewise
@@ -46,8 +47,11 @@ def read_arpa(path: str | Path) -> Grams:
         ) from error
 
 
-def write_arpa(grams: Grams, path: str | Path) -> None:
+def write_arpa(grams: Grams, path: str | Path, digits: int = EXACT) -> None:
     """Write an ARPA file, atomically; compressed where the name ends in .gz.
+
+    Args:
+        digits: of each logarithm, significant ones. Four make a packed file a third smaller.
 
     Raises:
         UserError: a word can't stand in such a file, or the folder can't be written, or the disk
@@ -59,10 +63,10 @@ def write_arpa(grams: Grams, path: str | Path) -> None:
             raise UserError(f"{path}: the word {word!r} is empty or has a space, as no word may.")
     with atomic_write(path) as file:
         if path.suffix != ".gz":
-            file.writelines(_pieces(grams))
+            file.writelines(_pieces(grams, digits))
             return
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
-            packed.writelines(_pieces(grams))
+            packed.writelines(_pieces(grams, digits))
 
 
 @contextmanager
@@ -232,15 +236,16 @@ class _Reader:
         return UserError(f"{self.path}, line {self.n_lines}: expected {expected}; met {what}.")
 
 
-def _pieces(grams: Grams) -> Iterator[bytes]:
+def _pieces(grams: Grams, digits: int) -> Iterator[bytes]:
     """The file's text, in pieces of many lines."""
     yield b"\\data\\\n"
     yield from (b"ngram %d=%d\n" % (k, len(ids)) for k, ids in enumerate(grams.ids, 1))
     words = np.array(grams.words, dtype=object)
     for k, ids in enumerate(grams.ids, 1):
         yield b"\n\\%d-grams:\n" % k
-        # Nine digits give back every float32. Orders that never back off have no third column.
-        line = "%.9g\t" + " ".join(["%s"] * k) + ("\t%.9g\n" if k < grams.order else "\n")
+        # Orders that never back off have no third column.
+        number = f"%.{digits}g"
+        line = f"{number}\t{' '.join(['%s'] * k)}" + (f"\t{number}\n" if k < grams.order else "\n")
         for begin in range(0, len(ids), WRITTEN):
             part = slice(begin, begin + WRITTEN)
             columns = [_log10(grams.log_probs[k - 1][part]), *words[ids[part]].T.tolist()]

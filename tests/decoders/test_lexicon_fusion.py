@@ -1,6 +1,8 @@
 """Words out of phonemes: every text, every homophone, every n-gram; and lexicons that are wrong."""
 
+import gzip
 import itertools
+import lzma
 
 import numpy as np
 import pytest
@@ -121,13 +123,26 @@ def test_mbr_keeps_the_words_of_what_it_chooses(files):
         ("both AY | N\n", r"line 1: 'both' is spelt with '\|'"),
         ("\n \n", r"holds no word; a line looks like: down D AW N"),
         ("AYE AY\n", r"no word that can be spelt .*lexicon lists; was it trained on upper"),
-        ("I \xff", None),
+        ("I AY\nup \xff", r"bad, line 2: is not UTF-8"),
     ],
 )
 def test_a_lexicon_that_is_wrong_is_told_by_line(tmp_path, files, content, told):
     (tmp_path / "bad").write_bytes(content.encode("latin-1"))
-    with pytest.raises(UserError, match=told or "be read as UTF-8 text"):
+    with pytest.raises(UserError, match=told):
         FusedBeam(VOCABULARY, files[0], lexicon=tmp_path / "bad")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_a_lexicon_may_be_packed(tmp_path, files, pack):
+    arpa, lexicon = files
+    (tmp_path / "packed").write_bytes(pack(lexicon.read_bytes()))
+    plain, packed = (FusedBeam(VOCABULARY, arpa, lexicon=p) for p in (lexicon, tmp_path / "packed"))
+    assert packed.words == plain.words
+    emissions = random_emissions(5, [6, 4], n_tokens=4, sharpness=1.0)
+    assert packed(emissions) == plain(emissions)
+    (tmp_path / "packed").write_bytes(pack(lexicon.read_bytes())[:-5])
+    with pytest.raises(UserError, match="packed: could not be read"):
+        FusedBeam(VOCABULARY, arpa, lexicon=tmp_path / "packed")
 
 
 def test_a_missing_lexicon_and_a_word_that_it_lacks(tmp_path, files):

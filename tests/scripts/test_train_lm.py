@@ -47,6 +47,16 @@ def test_the_model_is_that_of_the_normalised_words_in_each_format(tmp_path, text
     assert f"{tmp_path / name}: 0.0 MB after " in said and "MiB of memory at most" in said
 
 
+def test_fewer_digits_make_a_smaller_file_of_nearly_the_same_model(tmp_path, text):
+    for digits in (9, 4):
+        train(text, "--order", 2, "--digits", digits, "--out", tmp_path / f"{digits}.arpa")
+    exact, rounded = (NGram.load(tmp_path / f"{digits}.arpa") for digits in (9, 4))
+    assert (tmp_path / "4.arpa").stat().st_size < (tmp_path / "9.arpa").stat().st_size
+    for words in (*WORDS, ["again", "zzz"]):
+        sure, rough = exact.sentence(words), rounded.sentence(words)
+        assert rough == pytest.approx(sure, rel=1e-3) and rough != sure
+
+
 def test_names_before_the_texts_are_dropped_when_asked(tmp_path, text):
     named = tmp_path / "named.gz"
     lines = [f"19-198-{i:04} {line}" for i, line in enumerate(TEXT.splitlines(keepends=True))]

@@ -1,5 +1,6 @@
 """python -m scripts.write_lexicon: words of a language model, spelt as a dictionary does."""
 
+import gzip
 import json
 
 import pytest
@@ -32,6 +33,15 @@ def test_each_pronunciation_is_a_line_and_unknown_words_are_guessed(model, tmp_p
     ]
     told = capsys.readouterr().out
     assert "7 spellings of 6 words" in told and "1 of them are guesses, such as xqzt" in told
+
+
+def test_a_packed_lexicon_holds_the_same_lines(model, tmp_path):
+    for name in ("plain", "packed.gz"):
+        main([str(model), "--out", str(tmp_path / name)])
+    packed = (tmp_path / "packed.gz").read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "plain").read_bytes()
+    main([str(model), "--out", str(tmp_path / "packed.gz")])
+    assert (tmp_path / "packed.gz").read_bytes() == packed
 
 
 def test_csr_knows_its_35_words_only_and_names_the_others(model, tmp_path, capsys):

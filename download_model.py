@@ -26,7 +26,7 @@ from pathlib import Path
 
 from src.utils.download import fetch
 from src.utils.errors import UserError, nearest
-from src.utils.published import DOWNLOADS, REGISTRY, check_file, file_of
+from src.utils.published import DOWNLOADS, REGISTRY, check_files, file_of, files_of
 from src.utils.registry import Registry, read_registry
 from src.utils.tables import table
 
@@ -83,7 +83,7 @@ def _listing(registry: Registry) -> str:
     if not registry.models:
         return f"No model is published yet. {TRAIN_INSTEAD}"
     rows = [
-        (name, f"{m.size / 1e6:,.1f}", m.task, m.figure, m.licence, m.description)
+        (name, f"{m.all_bytes / 1e6:,.1f}", m.task, m.figure, m.licence, m.description)
         for name, m in registry.models.items()
     ]
     lines = [table(rows, ("name", "MB", "task", "error rate", "licence", "description")), ""]
@@ -102,15 +102,18 @@ def _download(registry: Registry, name: str, options: argparse.Namespace) -> str
         raise UserError(f"{name}: no such model{hint} (--list describes them.)")
     model = registry.models[name]
     path = file_of(name, model, options.registry, options.out)
+    files = files_of(path, model)
     if model.file is None:
-        fetch(model.urls, path, sha256=model.sha256, size=model.size)
+        for place, file in files.items():
+            fetch(file.urls, place, sha256=file.sha256, size=file.size)
     else:
-        check_file(path, name, model)
-    card = f"About it: {options.registry.parent / model.card}\n" if model.card else ""
-    return (
-        f"{path}: {model.size:,} bytes, SHA-256 verified, licence {model.licence}\n{card}"
-        f"Use it: python inference.py checkpoint={shlex.quote(str(path))} input=RECORDING_OR_FOLDER"
-    )
+        check_files(path, name, model)
+    lines = [f"{place}: {file.size:,} bytes, SHA-256 verified" for place, file in files.items()]
+    lines[0] += f", licence {model.licence}"
+    if model.card:
+        lines.append(f"About it: {options.registry.parent / model.card}")
+    use = f"python inference.py checkpoint={shlex.quote(str(path))} input=RECORDING_OR_FOLDER"
+    return "\n".join([*lines, f"Use it: {use}"])
 
 
 if __name__ == "__main__":

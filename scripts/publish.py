@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.publishing.card import Facts, card, measured, read_figures
+from scripts.publishing.companions import Companions, entries
 from scripts.publishing.comparison import Difference, compare, told, utterances
 from scripts.publishing.entries import write_entry
 from scripts.publishing.golden import clips_of, write_golden
@@ -66,6 +67,12 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         help="what calc_wer_cer.py --json printed, for the card")  # fmt: skip
     add("--card_from", "--card-from", type=Path, nargs="+", default=[], metavar="FILE",
         help="Markdown to end the card with; a '## Limits' in it replaces ours")  # fmt: skip
+    add("--language_model", "--language-model", type=Path, metavar="FILE",
+        help="for decoder=auto to read with; a copy will lie beside the model")  # fmt: skip
+    add("--lexicon", type=Path, metavar="FILE", help="how a phoneme model spells its words")
+    add("--lm_weight", "--lm-weight", type=float, metavar="X", help="(default: as tuned, or 0.8)")
+    add("--bonus", type=float, metavar="X", help="natural log a word (default: as tuned, or 1)")
+    add("--beam_width", "--beam-width", type=whole_number(1), metavar="N", help="(default: 32)")
     add("--licence", default="MIT", help="of the weights (%(default)s)")
     add("--default", action="store_true", help="read with it where no checkpoint is named")
     add("--golden", type=Path, metavar="DIR", help="keep golden outputs in DIR, of DIR/clips")
@@ -88,11 +95,14 @@ def publish(options: argparse.Namespace) -> str:
     run = read_run(source)
     figures = [*map(measured, options.predictions), *map(read_figures, options.figures)]
     added = [_read(path) for path in options.card_from]
-    content = to_published(state, half=options.precision == "float16")
+    companions = Companions.of(options, source, text)
+    decoder = {"decoder": companions.settings} if companions.settings else {}
+    content = to_published(state | decoder, half=options.precision == "float16")
     found = _compare(options, run, text, recognizer, content)
     path = options.out / f"{options.name}{SUFFIX}"
     with atomic_write(path) as file:
         file.write(content)
+    copies = companions.copied_beside(path)
     facts = Facts(
         name=options.name,
         file=path,
@@ -107,11 +117,13 @@ def publish(options: argparse.Namespace) -> str:
         figures=figures,
         compared=_sentence(found),
         added=added,
+        companions=copies,
+        settings=companions.settings,
     )
     with atomic_write(options.out / f"{options.name}.md", "w") as file:
         file.write(card(facts))
     write_entry(options.out / "registry.yaml", options.name, _entry(facts), default=options.default)
-    written = [path, path.with_suffix(".md"), options.out / "registry.yaml"]
+    written = [path, *copies.values(), path.with_suffix(".md"), options.out / "registry.yaml"]
     if clips is not None:
         written.append(write_golden(path, options.name, options.golden, clips))
     smaller = f"{source.stat().st_size / 1e6:.1f} MB → {len(content) / 1e6:.1f} MB"
@@ -149,7 +161,8 @@ def _entry(facts: Facts) -> Mapping[str, Any]:
         "file": facts.file.name,
         "card": f"{facts.name}.md",
     }
-    return entry | ({"figure": facts.figure} if facts.figure else {})
+    entry |= {"figure": facts.figure} if facts.figure else {}
+    return entry | ({"companions": entries(facts.companions)} if facts.companions else {})
 
 
 def _read(path: Path) -> str:

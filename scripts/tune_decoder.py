@@ -94,9 +94,9 @@ def tune(options: argparse.Namespace) -> tuple[list[Point], str]:
     phonemes = "word error" if decoder.words else "PER"
     unit = phonemes if job.transcriber.text.unit == "phoneme" else "WER"
     points = search(decoder, heard, targets, unit, options.rounds)
-    best, model = best_of(points), resolved["decoder"]["language_model"]
+    best, model = best_of(points), job.decoder["language_model"]
     found = {**best._asdict(), "metric": unit, "part": resolved["part"], "n": len(targets)}
-    path = save_tuned(str(resolved["checkpoint"]), model, found)
+    path = save_tuned(job.checkpoint, model, found)
     save_png(surface(points, unit), path.with_suffix(".png"))
     print(f"stored in {path}, drawn in {path.with_suffix('.png')}")
     return points, unit

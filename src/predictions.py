@@ -137,11 +137,18 @@ def corpus_rates(predictions: Iterable[Prediction]) -> dict[str, float]:
 
 
 def readings(predictions: Sequence[Prediction], n: int = 10) -> str:
-    """The first `n` texts by id, each after it; of phonemes also the word that they mean."""
+    """The first `n` texts by id, each after it.
+
+    Phonemes are shown with the one word that they mean; words of a language model for themselves.
+    """
     lines = []
     for prediction in sorted(predictions, key=lambda prediction: prediction.id)[:n]:
-        word = f"  ({prediction.read_word})" if prediction.read_word else ""
-        lines.append(f"{prediction.id}: {prediction.best.text}{word}")
+        text = prediction.best.text
+        if prediction.best.words is not None:
+            text = " ".join(prediction.best.words)
+        elif prediction.read_word:
+            text += f"  ({prediction.read_word})"
+        lines.append(f"{prediction.id}: {text}")
     more = [f"… and {len(predictions) - n:,} more"] if len(predictions) > n else []
     return "\n".join([*lines, *more])
 

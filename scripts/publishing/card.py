@@ -5,7 +5,7 @@ know: what can't be told from the run is left to the texts that its maker adds.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from scripts.publishing.runs import Run, targets
 from src.metrics import measure, plain, read_predictions, summarise_all
 from src.text import Normaliser
 from src.utils.errors import UserError
+from src.utils.registry import COMPANIONS
 from src.utils.tables import percent
 
 
@@ -50,6 +51,7 @@ ENCODERS = {
     "Whisper": "OpenAI's Whisper (Radford et al. 2022, arXiv:2212.04356), of which the audio "
     "encoder; MIT licence",
 }
+OF_WORDS = ("wer", "word_error")  # error rates
 UNITS = {"character": "text", "phoneme": "phonemes"}
 
 
@@ -78,6 +80,8 @@ class Facts:
     figures: Sequence[Figures]
     compared: str  # what half precision changed
     added: Sequence[str]  # Markdown by its maker
+    companions: Mapping[str, Path]  # ending → language model or lexicon beside the file
+    settings: Mapping[str, float]  # to decode with them
 
     @property
     def architecture(self) -> str:
@@ -94,7 +98,9 @@ class Facts:
     def task(self) -> str:
         """What it reads, and into what."""
         speech = " and ".join(corpus.speech for corpus in self.corpora) or "speech"
-        return f"{speech} → {UNITS.get(self.unit, self.unit)}"
+        written = UNITS.get(self.unit, self.unit)
+        in_words = set(self.companions) & set(COMPANIONS["lexicon"])
+        return f"{speech} → {'words' if in_words else written}"
 
     @property
     def description(self) -> str:
@@ -105,10 +111,11 @@ class Facts:
 
     @property
     def figure(self) -> str:
-        """The first error rate, for the registry; "" where none was measured."""
+        """The first error rate, of words if there is one, for the registry; "" without any."""
         for figures in self.figures:
-            for name, score in figures.scores.items():
-                return f"{_title(name)} {_rate(score)} on {figures.name}"
+            for name in (*OF_WORDS, *figures.scores):
+                if score := figures.scores.get(name):
+                    return f"{_title(name)} {_rate(score)} on {figures.name}"
         return ""
 
 
@@ -166,10 +173,20 @@ def _head(facts: Facts) -> str:
         ("architecture", f"{facts.architecture}; front end {', '.join(front_end)}"),
         ("parameters", f"{facts.n_parameters:,}"),
         ("file", f"`{facts.file.name}`, {facts.size / 1e6:.1f} MB, {facts.precision}{step}"),
+        *((kind, text) for kind, text in _companions(facts)),
         ("licence", f"{facts.licence} (the weights)"),
     ]
     table = "\n".join(f"| {key} | {value} |" for key, value in rows)
     return f"# {facts.name}\n\n{facts.description}.\n\n| | |\n|---|---|\n{table}"
+
+
+def _companions(facts: Facts) -> Iterator[tuple[str, str]]:
+    for kind, endings in COMPANIONS.items():
+        for file in (facts.companions[e] for e in endings if e in facts.companions):
+            yield kind.replace("_", " "), f"`{file.name}`, {file.stat().st_size / 1e6:.1f} MB"
+    if facts.settings:
+        settings = ", ".join(f"{key} {value:g}" for key, value in facts.settings.items())
+        yield "reads by", f"decoder=auto: beam_lm with these, {settings}"
 
 
 def _use(facts: Facts) -> str:

@@ -15,11 +15,11 @@ import torch
 from src import audio
 from src.batch import Utterance
 from src.build import build_transcriber, load_recognizer
+from src.build.tuned import AUTO, chosen_decoder
 from src.datasets import collate
 from src.utils.errors import UserError
 from src.utils.files import sha256, write_json
 
-GREEDY = {"_target_": "src.decoders.Greedy"}
 CLIPS = "clips"  # folder beside the golden files
 # Real speech of training parts, below the folder that --data names.
 DATA = (
@@ -81,8 +81,8 @@ def differences(checkpoint: Path, kept: Mapping[str, Mapping[str, Any]], folder:
     found = []
     for place, before in kept.items():
         now = today[place]
-        for key in ("text", "n_frames"):
-            if now[key] != before[key]:
+        for key in ("text", "words", "n_frames"):
+            if key in before and now[key] != before[key]:
                 found.append(f"{place}: {key} {now[key]!r}, was {before[key]!r}")
         if now["n_frames"] == before["n_frames"]:
             pairs = zip(before["log_probs"], now["log_probs"], strict=True)
@@ -100,10 +100,11 @@ def _hear(
     clips: Mapping[str, Path],
     as_before: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Text, frames and some log-probabilities of each clip: of the likeliest tokens of a few
-    frames, or of the frames and tokens that were kept before."""
-    text, recognizer, _ = load_recognizer(checkpoint)
-    reader = build_transcriber(recognizer, text, GREEDY, "float32")
+    """Greedy text, words that a lexicon reads, frames and some log-probabilities of each clip: of
+    the likeliest tokens of a few frames, or of the frames and tokens that were kept before."""
+    text, recognizer, state = load_recognizer(checkpoint)
+    decoder = chosen_decoder({"_target_": AUTO}, checkpoint, state)
+    reader = build_transcriber(recognizer, text, decoder, "float32")
     said = {}
     for place, path in clips.items():
         waveform = audio.read(path, recognizer.sample_rate)
@@ -111,8 +112,10 @@ def _hear(
         emissions = reader.emissions(batch)
         log_probs = emissions.log_probs[0]
         asked = [row[:2] for row in as_before[place]["log_probs"]] if as_before else None
+        [prediction] = reader.predict(emissions, batch)
         said[place] = {
-            "text": reader.predict(emissions, batch)[0].best.text,
+            "text": prediction.readings["greedy"][0].text,
+            "words": prediction.read_word,
             "n_frames": len(log_probs),
             "log_probs": _some(log_probs, asked),
         }

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Sampler
 
 from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
 from src.build.targets import build, check_keys, check_top
-from src.build.tuned import with_tuned
+from src.build.tuned import AUTO, chosen_decoder
 from src.datasets import AudioFiles, Batches, Loader, make_loader
 from src.pipeline import Transcriber
 from src.trainer import load_checkpoint, load_weights
@@ -23,6 +23,7 @@ KEYS = (  # at the top of configs/inference.yaml
     *("checkpoint", "input", "dataset", "part", "name", "output", "device", "precision"),
     *("n_pictures", "decoder", "n_decoders", "decode_batch", "loader"),
 )
+GREEDY = "src.decoders.Greedy"
 STORED = ("text", "transform", "model")  # config groups that a checkpoint carries
 
 
@@ -36,6 +37,7 @@ class Inference:
     unreadable: dict[str, str]  # id → reason; the loader adds to it while it reads
     name: str  # of the predictions' folder
     checkpoint: str  # path or name of what reads
+    decoder: dict[str, Any]  # its config, with what came with the checkpoint
     n_decoders: int  # processes that decode beside the model
     decode_batch: int  # utterances searched together, at least
 
@@ -79,7 +81,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
     checkpoint = str(config["checkpoint"] or default_name())
     _check(config)
     device = pick_device(str(config["device"]))
-    text, recognizer, _ = load_recognizer(checkpoint)
+    text, recognizer, state = load_recognizer(checkpoint)
     if config["input"] is not None:
         source = str(config["input"])
         dataset = AudioFiles(source, text=text, sample_rate=recognizer.sample_rate)
@@ -90,8 +92,8 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         check_sample_rate(dataset, recognizer)
         name = _name_of_part(node, corpus, str(config["part"]))
     unreadable = dict(dataset.unreadable)
-    decoder = with_tuned(config["decoder"], checkpoint)
-    greedy = decoder["_target_"] == "src.decoders.Greedy"
+    decoder = chosen_decoder(config["decoder"], checkpoint, state)
+    greedy = decoder["_target_"] in (AUTO, GREEDY)
     return Inference(
         build_transcriber(recognizer.to(device), text, decoder, config["precision"]),
         dataset,
@@ -99,6 +101,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         unreadable,
         str(config["name"] or name),
         checkpoint,
+        decoder,
         pick_n_decoders(config["n_decoders"], device.type),
         1 if greedy else config["decode_batch"],  # which gains nothing by waiting for more
     )

@@ -1,4 +1,4 @@
-"""Decoder weights that were tuned on held-out speech, kept beside the checkpoint."""
+"""The decoder of a checkpoint: what lies beside it to decode with, and weights that were tuned."""
 
 import json
 from collections.abc import Mapping
@@ -7,9 +7,59 @@ from typing import Any
 
 from src.trainer import find_checkpoint
 from src.utils.files import sha256, write_json
+from src.utils.registry import COMPANIONS
 
 NAME = "decoder.json"
 WEIGHTS = ("lm_weight", "bonus")
+SETTINGS = (*WEIGHTS, "beam_width")  # of a published model
+AUTO, FUSED = "src.decoders.Auto", "src.decoders.FusedBeam"
+
+
+def chosen_decoder(
+    decoder: Mapping[str, Any], checkpoint: str | Path, state: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The decoder's config, where what was left open is what came with the checkpoint.
+
+    decoder=auto becomes beam_lm where a language model lies beside the checkpoint, and beam_lm
+    that names no language model takes that one, with its lexicon. Weights left null are those that
+    were tuned for the language model, or else those that the checkpoint was published with.
+
+    Args:
+        state: of the checkpoint; "decoder" holds what it was published with, if it was.
+    """
+    decoder = dict(decoder)
+    is_auto = decoder.get("_target_") == AUTO
+    is_open = decoder.get("_target_") == FUSED and decoder.get("language_model") is None
+    if not is_auto and not is_open:
+        return with_tuned(decoder, checkpoint)
+    beside = files_beside(checkpoint)
+    if "language_model" not in beside:
+        return decoder
+    published = published_settings(state)
+    if is_auto:
+        decoder = {"_target_": FUSED, **published, **dict.fromkeys([*beside, *WEIGHTS])}
+    decoder |= {kind: file for kind, file in beside.items() if decoder.get(kind) is None}
+    decoder = with_tuned(decoder, checkpoint)
+    left = [key for key in WEIGHTS if decoder.get(key) is None and key in published]
+    return decoder | {key: published[key] for key in left}
+
+
+def files_beside(checkpoint: str | Path) -> dict[str, str]:
+    """A language model and a lexicon of the checkpoint's name, as far as they lie beside it."""
+    path = find_checkpoint(checkpoint)
+    found = {}
+    for kind, suffixes in COMPANIONS.items():
+        files = [path.with_name(path.stem + suffix) for suffix in suffixes]
+        if there := [file for file in files if file.is_file()]:
+            found[kind] = str(there[0])
+    return found
+
+
+def published_settings(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint was published to decode with: lm_weight, bonus and beam_width, if any."""
+    settings = state.get("decoder")
+    settings = settings if isinstance(settings, Mapping) else {}
+    return {key: settings[key] for key in SETTINGS if _is_number(settings.get(key))}
 
 
 def tuned_file(checkpoint: str | Path) -> Path:

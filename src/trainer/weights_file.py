@@ -16,7 +16,7 @@ from torch import Tensor
 from src.utils.errors import UserError
 
 SUFFIX = ".safetensors"
-KEPT = ("config", "symbols", "name", "versions", "step")  # beside the weights
+KEPT = ("config", "symbols", "name", "versions", "step", "decoder")  # beside the weights
 _KEY = "checkpoint"  # one entry: of several, safetensors keeps no order, and bytes would vary
 
 

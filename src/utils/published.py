@@ -5,7 +5,7 @@ from pathlib import Path
 
 from src.utils.download import Wanted
 from src.utils.errors import UserError
-from src.utils.registry import NAME, PublishedModel, read_registry
+from src.utils.registry import NAME, Companion, PublishedModel, read_registry
 
 REGISTRY = Path(__file__).resolve().parents[2] / "pretrained" / "registry.yaml"
 DOWNLOADS = Path("data/models")  # below the folder where commands are run
@@ -25,19 +25,27 @@ def file_of(name: str, model: PublishedModel, registry: Path, downloads: Path = 
     return downloads / f"{name}{model.suffix}"
 
 
-def check_file(path: Path, name: str, model: PublishedModel) -> None:
-    """Raise UserError unless the file is there and the one that was published."""
+def files_of(path: Path, model: PublishedModel) -> dict[Path, PublishedModel | Companion]:
+    """All files of a model: `path`, its own, and its companions beside that."""
+    beside = {path.with_name(path.stem + end): file for end, file in model.companions.items()}
+    return {path: model, **beside}
+
+
+def check_files(path: Path, name: str, model: PublishedModel) -> None:
+    """Raise UserError unless all files of a model are there and those that were published."""
     mend = f"`python download_model.py {name}` fetches it."
     if model.file is not None:
         mend = "it came with the repository: take it from there again."
-    if not path.is_file():
-        raise UserError(f"{path}: the published model {name} is not there; {mend}")
-    if fault := Wanted("sha256", model.sha256.lower(), model.size).fault(path):
-        raise UserError(f"{path}: not the published model {name}: {fault}; {mend}")
+    for place, file in files_of(path, model).items():
+        what = "the published model" if file is model else "the companion of the published model"
+        if not place.is_file():
+            raise UserError(f"{place}: {what} {name} is not there; {mend}")
+        if fault := Wanted("sha256", file.sha256.lower(), file.size).fault(place):
+            raise UserError(f"{place}: not {what} {name}: {fault}; {mend}")
 
 
 def published_file(name: str) -> Path | None:
-    """The verified file of a model of our registry; None where that lists no such name.
+    """The file of a model of our registry, verified with its companions; None where that has none.
 
     Raises:
         UserError: the file is not there, or another than was published.
@@ -48,7 +56,7 @@ def published_file(name: str) -> Path | None:
     if model is None:
         return None
     path = file_of(name, model, REGISTRY)
-    check_file(path, name, model)
+    check_files(path, name, model)
     return path
 
 

@@ -12,8 +12,22 @@ import yaml
 from src.utils.connections import check_url
 from src.utils.errors import UserError
 
+# What a model may bring to decode with: files of its own name and one of these endings.
+COMPANIONS = {
+    "language_model": (".arpa.gz", ".arpa", ".lm"),
+    "lexicon": (".lexicon.gz", ".lexicon"),
+}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # never a path that leads elsewhere
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A file that lies beside a model's, named as it is but for the ending."""
+
+    size: int  # bytes
+    sha256: str
+    urls: list[str] = field(default_factory=list)  # where the model's own can be downloaded
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,12 @@ class PublishedModel:
     task: str = ""  # what it reads, and into what
     figure: str = ""  # its first error rate, with its interval
     card: str | None = None  # file beside the registry that describes it
+    companions: dict[str, Companion] = field(default_factory=dict)  # ending → file
+
+    @property
+    def all_bytes(self) -> int:
+        """Size of all its files."""
+        return self.size + sum(file.size for file in self.companions.values())
 
     @property
     def suffix(self) -> str:
@@ -104,10 +124,9 @@ def _model(name: str, entry: Any, path: Path) -> PublishedModel:
             f"{path}: {name!r} can't name a model; use letters, digits, '-', '_' and '.', and "
             "begin with a letter or digit."
         )
-    keys = fields(PublishedModel)
-    optional = {k.name for k in keys if (k.default, k.default_factory) != (MISSING, MISSING)}
-    _check_keys(entry, {k.name for k in keys} - optional, optional, where)
-    model = PublishedModel(**entry)
+    _check_fields(PublishedModel, entry, where)
+    companions = _companions(entry, where)
+    model = PublishedModel(**{**entry, "companions": companions})
     for key in {"description", "licence", "task", "figure"} & set(entry):
         if not isinstance(entry[key], str) or not entry[key].strip():
             raise UserError(f"{where}: {key} is {entry[key]!r}, expected a line of text.")
@@ -116,24 +135,56 @@ def _model(name: str, entry: Any, path: Path) -> PublishedModel:
             raise UserError(
                 f"{where}: {key} is {entry[key]!r}, expected a name of a file beside it."
             )
-    if type(model.size) is not int or model.size < 1:
-        raise UserError(f"{where}: size is {model.size!r}, expected a number of bytes.")
-    if not isinstance(model.sha256, str) or not _SHA256.fullmatch(model.sha256):
-        raise UserError(
-            f"{where}: sha256 is {model.sha256!r}, expected 64 hexadecimal digits, in quotes if "
-            "all are decimal."
-        )
-    _check_place(entry, where)
+    _check_content(model, where)
+    if ("urls" in entry) == ("file" in entry):
+        raise UserError(f"{where}: expected either urls or file; see the head of the file.")
+    if model.file is None:
+        _check_urls(model.urls, where)
     return model
 
 
-def _check_place(entry: Mapping[str, Any], where: str) -> None:
-    """Raise UserError unless a model has either a file or URLs that can be fetched."""
-    if ("urls" in entry) == ("file" in entry):
-        raise UserError(f"{where}: expected either urls or file; see the head of the file.")
-    if "file" in entry:
-        return
-    urls = entry["urls"]
+def _companions(entry: Mapping[str, Any], where: str) -> dict[str, Companion]:
+    """The files beside a model; each can be fetched where the model's own is."""
+    listed, endings = entry.get("companions", {}), [e for kind in COMPANIONS.values() for e in kind]
+    if not isinstance(listed, Mapping) or not set(listed) <= set(endings):
+        raise UserError(
+            f"{where}: companions is {listed!r}, expected files by their endings, some of "
+            f"{', '.join(endings)}."
+        )
+    found = {}
+    for ending, node in listed.items():
+        _check_fields(Companion, node, f"{where}, {ending}")
+        found[ending] = Companion(**node)
+        _check_content(found[ending], f"{where}, {ending}")
+        if ("urls" in node) != ("urls" in entry):
+            raise UserError(
+                f"{where}, {ending}: expected urls where the model has some, and no others."
+            )
+        if "urls" in node:
+            _check_urls(node["urls"], f"{where}, {ending}")
+    return found
+
+
+def _check_fields(kind: type, entry: Any, where: str) -> None:
+    """Raise UserError unless `entry` has the fields of a dataclass and no other key."""
+    keys = fields(kind)
+    optional = {k.name for k in keys if (k.default, k.default_factory) != (MISSING, MISSING)}
+    _check_keys(entry, {k.name for k in keys} - optional, optional, where)
+
+
+def _check_content(file: PublishedModel | Companion, where: str) -> None:
+    """Raise UserError unless size and checksum are such."""
+    if type(file.size) is not int or file.size < 1:
+        raise UserError(f"{where}: size is {file.size!r}, expected a number of bytes.")
+    if not isinstance(file.sha256, str) or not _SHA256.fullmatch(file.sha256):
+        raise UserError(
+            f"{where}: sha256 is {file.sha256!r}, expected 64 hexadecimal digits, in quotes if "
+            "all are decimal."
+        )
+
+
+def _check_urls(urls: Any, where: str) -> None:
+    """Raise UserError unless these are URLs that can be fetched."""
     if not isinstance(urls, list) or not urls:
         raise UserError(f"{where}: urls is {urls!r}, expected a list with at least one URL.")
     try:

@@ -44,7 +44,7 @@ def test_the_projects_own_registry_is_readable():
 def test_entries_are_read_as_written(write):
     registry = read_registry(write(GOOD))
     assert registry.default == "small"
-    left_out = {"file": None, "task": "", "figure": "", "card": None}
+    left_out = {"file": None, "task": "", "figure": "", "card": None, "companions": {}}
     assert vars(registry.models["small"]) == GOOD["models"]["small"] | left_out
 
 
@@ -55,7 +55,7 @@ def test_a_model_may_lie_beside_the_registry_and_tell_more(write):
     more = {"file": "small.safetensors", "task": "x → text", "figure": "WER 1 %", "card": "a.md"}
     entry |= more
     model = read_registry(write(content)).models["small"]
-    assert vars(model) == entry | {"urls": []}
+    assert vars(model) == entry | {"urls": [], "companions": {}}
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,40 @@ def test_files_of_a_model_lie_beside_the_registry(write, key, value):
         ("urls", [], r"urls is \[\], expected a list"),
         ("urls", "https://example.org/small.pt", "urls is 'https.*', expected a list"),
         ("urls", ["ftp://example.org/small.pt"], "'ftp://.*' can't be fetched: expected https"),
-        ("md5", "ab" * 16, "unknown key md5; known are card, descr"),
+        ("md5", "ab" * 16, "unknown key md5; known are card, companions, descr"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_model(write, key, value, message):
     content = copy.deepcopy(GOOD)
     content["models"]["small"][key] = value
     with pytest.raises(UserError, match=f"registry.yaml: model small: {message}"):
+        read_registry(write(content))
+
+
+BESIDE = {"size": 3, "sha256": "cd" * 32, "urls": ["https://example.org/small.arpa"]}
+
+
+@pytest.mark.parametrize(
+    ("companions", "message"),
+    [
+        ([".arpa"], r"small: companions is \['.arpa'\], expected files by their endings, some of"),
+        ({"../a": BESIDE}, r"small: companions is .* some of .arpa.gz, .arpa, .lm, .lexicon.gz, "),
+        ({".arpa": None}, r"small, .arpa: sha256, size missing"),
+        ({".arpa": BESIDE | {"size": -1}}, r"small, .arpa: size is -1, expected a number of bytes"),
+        ({".lm": BESIDE | {"sha256": "x"}}, r"small, .lm: sha256 is 'x', expected 64 hexa"),
+        ({".lm": BESIDE | {"file": "a"}}, r"small, .lm: unknown key file; known are sha256, size"),
+        ({".lm": BESIDE | {"urls": []}}, r"small, .lm: urls is \[\], expected a list"),
+        ({".lm": BESIDE | {"urls": ["ftp://x.org"]}}, r"small, .lm: .* expected https"),
+        ({".lm": {"size": 3, "sha256": "cd" * 32}}, r"small, .lm: expected urls where the model"),
+    ],
+)
+def test_a_wrong_companion_is_named(write, companions, message):
+    content = copy.deepcopy(GOOD)
+    content["models"]["small"]["companions"] = {".lexicon": BESIDE}
+    [beside] = read_registry(write(content)).models["small"].companions.values()
+    assert vars(beside) == BESIDE
+    content["models"]["small"]["companions"] = companions
+    with pytest.raises(UserError, match=f"registry.yaml: model {message}"):
         read_registry(write(content))
 
 

@@ -1,0 +1,66 @@
+"""What a published model decodes with: a language model and a lexicon beside its file."""
+
+import argparse
+import itertools
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from src.build import build
+from src.build.tuned import FUSED, SETTINGS, WEIGHTS, with_tuned
+from src.utils.errors import UserError
+from src.utils.files import atomic_write, sha256
+from src.utils.registry import COMPANIONS
+
+
+@dataclass(frozen=True)
+class Companions:
+    """Files to lie beside the model's, and how to decode with them."""
+
+    files: dict[str, Path] = field(default_factory=dict)  # "language_model", "lexicon" → file
+    settings: dict[str, float] = field(default_factory=dict)  # lm_weight, bonus, beam_width
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, checkpoint: Path, text: Any) -> "Companions":
+        """Those of the command line, tried; weights not named there are those tuned, if any.
+
+        Raises:
+            UserError: a lexicon or weights without a language model, or it can't decode so.
+        """
+        named = {kind: getattr(options, kind) for kind in COMPANIONS}
+        files = {kind: path for kind, path in named.items() if path is not None}
+        settings = {key: getattr(options, key) for key in SETTINGS}
+        given = {key: value for key, value in settings.items() if value is not None}
+        if "language_model" not in files:
+            if wanting := [*files, *given]:
+                raise UserError(f"--{wanting[0]}: goes with --language_model FILE; name one.")
+            return cls()
+        paths = {kind: str(path) for kind, path in files.items()}
+        decoder = {"_target_": FUSED, **dict.fromkeys(WEIGHTS), **paths, **given}
+        decoder = with_tuned(decoder, checkpoint)
+        build(decoder, "decoder", vocabulary=text.vocabulary)
+        return cls(files, {key: decoder[key] for key in SETTINGS if decoder.get(key) is not None})
+
+    def copied_beside(self, model: Path) -> dict[str, Path]:
+        """Copy the files beside a model's, in place of earlier ones; where each lies, by ending."""
+        copies = {}
+        for kind, source in self.files.items():
+            ending = next((e for e in COMPANIONS[kind] if source.name.endswith(e)), None)
+            if ending is None:  # packed or not, readers see by the content
+                ending = COMPANIONS[kind][-1]
+            copies[ending] = model.with_name(model.stem + ending)
+            with source.open("rb") as content, atomic_write(copies[ending]) as file:
+                shutil.copyfileobj(content, file)
+        for ending in itertools.chain(*COMPANIONS.values()):
+            if ending not in copies:
+                model.with_name(model.stem + ending).unlink(missing_ok=True)
+        return copies
+
+
+def entries(copies: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    """What the registry tells of copied files."""
+    return {
+        ending: {"size": path.stat().st_size, "sha256": sha256(path)}
+        for ending, path in copies.items()
+    }

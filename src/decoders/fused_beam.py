@@ -1,6 +1,5 @@
 """Prefix beam search with a language model: shallow fusion, chosen by a file's name."""
 
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,18 +9,14 @@ import torch
 
 from src.batch import Hypothesis
 from src.decoders.fusion import TokenFusion
-from src.decoders.lexicon import PrefixTree
 from src.decoders.lexicon_file import read_lexicon
 from src.decoders.prefix_beam import PrefixBeam
 from src.decoders.word_fusion import WordFusion
+from src.decoders.word_list import WordList, spelt_by_letters
 from src.language_models import BOS, EOS, UNK, NGram
 from src.language_models.grams import SPACE
 from src.text import Vocabulary
-from src.text.bpe import WORD_START
-from src.text.words_within import BOUNDARIES, spell_words
 from src.utils.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 LM_WEIGHT, BONUS = 0.8, 1.0  # where nobody has tuned them
 
@@ -98,10 +93,10 @@ class FusedBeam(PrefixBeam):
         spellings = (
             read_lexicon(lexicon, vocabulary)
             if lexicon
-            else _by_letters(model, vocabulary, hotwords)
+            else spelt_by_letters(model, vocabulary, hotwords)
         )
-        _check_words(model, spellings, hotwords, unknown, vocabulary)
-        self.fusion = _of_words(model, vocabulary, spellings, weight, bonus, hotwords, unknown)
+        words = WordList.of(model, vocabulary, spellings, hotwords, unknown)
+        self.fusion = WordFusion(words, model, weight, bonus)
         self.words = tuple(spellings) if lexicon else ()
 
     def with_words(self, hypothesis: Hypothesis) -> Hypothesis:
@@ -138,93 +133,3 @@ def _of_tokens(model: NGram, vocabulary: Vocabulary, weight: float, bonus: float
     names = [SPACE if symbol == " " else symbol for symbol in vocabulary.symbols]
     words = [model.find(name) for name in names]
     return TokenFusion(model, torch.tensor(words), weight, bonus)
-
-
-def _by_letters(
-    model: NGram, vocabulary: Vocabulary, hotwords: Mapping[str, float]
-) -> dict[str, list[tuple[int, ...]]]:
-    """The words of the model, and those to prefer, as far as the vocabulary can spell them."""
-    if not spell_words(vocabulary.symbols):
-        raise UserError(
-            f"This model's vocabulary has no space ({vocabulary.describe()}), so no letters spell "
-            "words: name a lexicon with decoder.lexicon=FILE (python -m scripts.write_lexicon), or "
-            "use a language model of its own symbols."
-        )
-    letters = {symbol for symbol in vocabulary.symbols[1:] if len(symbol) == 1}
-    letters -= {" ", WORD_START}
-    words = dict.fromkeys([*model.words, *hotwords])
-    return {
-        word: [vocabulary.encode(word)]
-        for word in words
-        if word not in (BOS, EOS, UNK) and set(word) <= letters
-    }
-
-
-def _check_words(
-    model: NGram,
-    spellings: Mapping[str, list[tuple[int, ...]]],
-    hotwords: Mapping[str, float],
-    unknown: float | None,
-    vocabulary: Vocabulary,
-) -> None:
-    """Refuse words that can't meet; tell how many can't come out."""
-    known = [word for word in spellings if word in model.index]
-    if not known:
-        raise UserError(
-            "The language model has no word that can be spelt with the vocabulary "
-            f"({vocabulary.describe()}) or that the lexicon lists; was it trained on upper case?"
-        )
-    if strangers := sorted(set(hotwords) - set(spellings)):
-        raise UserError(
-            f"decoder.hotwords: {', '.join(map(repr, strangers))} can't be spelt with "
-            f"{vocabulary.describe()}, or the lexicon lacks it."
-        )
-    if unlisted := sorted(word for word in hotwords if model.find(word) < 0):
-        raise UserError(
-            f"decoder.hotwords: the language model lists no {', '.join(map(repr, unlisted))}, and "
-            f"has no {UNK} that they could count as; estimate the model with scripts.train_lm."
-        )
-    if unknown is not None and model.find(UNK) < 0:
-        raise UserError(
-            f"decoder.unknown is {unknown}, but the language model has no {UNK} that would say how "
-            "likely other words are; set it to null, or estimate the model with scripts.train_lm."
-        )
-    silent = len(set(model.words) - {BOS, EOS, UNK}) - len(known)
-    if silent:
-        logger.warning(
-            "%s of the language model's words have no spelling and can't come out.", f"{silent:,}"
-        )
-
-
-def _of_words(
-    model: NGram,
-    vocabulary: Vocabulary,
-    spellings: Mapping[str, list[tuple[int, ...]]],
-    weight: float,
-    bonus: float,
-    hotwords: Mapping[str, float],
-    unknown: float | None,
-) -> WordFusion:
-    pairs = [(tokens, i) for i, word in enumerate(spellings) for tokens in spellings[word]]
-    symbols = vocabulary.symbols
-    boundary = next((symbols.index(b) for b in BOUNDARIES if b in symbols), None)
-    begins = [i for i, symbol in enumerate(symbols) if symbol.startswith(WORD_START)]
-    if boundary is None and not begins:
-        raise UserError(
-            f"This model's vocabulary has no symbol between words ({vocabulary.describe()}), so "
-            "a language model of words can't be used."
-        )
-    strangers = {word for word in spellings if word not in model.index} - set(hotwords)
-    share = -math.log(max(1, len(strangers)))
-    return WordFusion(
-        PrefixTree(*zip(*pairs, strict=True), len(vocabulary)),
-        model,
-        torch.tensor([model.find(word) for word in spellings]),
-        boundary,
-        begins,
-        weight,
-        bonus,
-        torch.tensor([float(hotwords.get(word, 0.0)) for word in spellings]),
-        unknown,
-        torch.tensor([share if word in strangers else 0.0 for word in spellings]),
-    )

@@ -11,6 +11,7 @@ from src.decoders.beam_search import Chosen, Memo
 from src.decoders.emissions import BLANK
 from src.decoders.fusion import FORBIDDEN, end_of_sentence, grown_or_not, weighted
 from src.decoders.lexicon import ROOT, PrefixTree
+from src.decoders.word_list import WordList
 from src.language_models import UNK, NGram
 
 LEAST = -1e30  # a number that sums survive
@@ -26,53 +27,37 @@ class WordFusion:
     lexicon's are allowed, what leaves the tree stays in one node more, beside it.
 
     Args:
-        tree: spellings; its word numbers are places in `words`.
+        words: the lexicon.
         model: n-grams of words.
-        words: (n words,) int64, the model's index of each; −1 where it knows none.
-        boundary: token between words; None = there is none.
-        begins: tokens that begin a word, as pieces with "▁" do, where none stands between words.
         weight: of the language model's natural logs.
         bonus: natural log, added for each word.
-        boosts: (n words,) natural logs added for single words; None = none.
-        unknown: natural log added for each word that the lexicon lacks, which the language model
-            takes for <unk>; None = no such word.
-        shares: (n words,) natural logs added to the language model's, as where many words that
-            it lacks share the probability of <unk>; None = none.
 
     Of words that are spelt alike the likeliest in its place is taken, once and for all.
     """
 
-    def __init__(
-        self,
-        tree: PrefixTree,
-        model: NGram,
-        words: Tensor,
-        boundary: int | None,
-        begins: Sequence[int],
-        weight: float,
-        bonus: float,
-        boosts: Tensor | None = None,
-        unknown: float | None = None,
-        shares: Tensor | None = None,
-    ) -> None:
-        self.model, self.boundary = model, boundary
+    def __init__(self, words: WordList, model: NGram, weight: float, bonus: float) -> None:
+        self.model, self.boundary = model, words.boundary
+        self._tree = tree = words.tree
         self.n_tokens = tree.children.shape[1]
         self.divides = torch.zeros(self.n_tokens, dtype=torch.bool)  # tokens that end a word
-        self.divides[list(begins) if boundary is None else boundary] = True
-        self.children = _transitions(tree, boundary, self.divides)  # ((n nodes + 1) · V,) int32
+        self.divides[list(words.begins) if words.boundary is None else words.boundary] = True
+        # ((n nodes + 1) · V,) int32
+        self.children = _transitions(tree, words.boundary, self.divides)
         # (H, n nodes + 1), what ends in a node; −1, the last word, is any that the lexicon lacks.
         self.ends = functional.pad(tree.ends, (0, 0, 0, 1), value=-1).T.contiguous()
         self._own_end = self.ends >= 0
         self._own_end[0] = True
         self._own_end[:, ROOT] = False
-        words = torch.cat([words, torch.tensor([-1 if unknown is None else model.find(UNK)])])
-        self.words = words[self.ends].masked_fill_(~self._own_end, -1)  # (H, n nodes + 1)
+        is_open = words.unknown is not None
+        other = model.find(UNK) if is_open else -1
+        in_model = functional.pad(words.in_model, (0, 1), value=other)
+        self.words = in_model[self.ends].masked_fill_(~self._own_end, -1)  # (H, n nodes + 1)
         self._may_end = (self.words >= 0).any(0)  # (n nodes + 1,)
-        self._tree = tree
-        self._alone, _ = model.score(torch.zeros_like(words), words)
-        own = torch.zeros(len(words) - 1) if boosts is None else boosts
-        self._own = torch.cat([own, torch.tensor([FORBIDDEN if unknown is None else unknown])])
-        self._shares = 0.0 if shares is None else functional.pad(shares, (0, 1))
+        self._alone, _ = model.score(torch.zeros_like(in_model), in_model)
+        self._own = functional.pad(
+            words.boosts, (0, 1), value=words.unknown if is_open else FORBIDDEN
+        )
+        self._shares = functional.pad(words.shares, (0, 1))
         self.reweigh(weight, bonus)
 
     def reweigh(self, weight: float, bonus: float) -> None:

@@ -48,7 +48,14 @@ other tools; any other name gets our own format, which opens at once. Never lear
 that you test on."""
 DIGITS = "of an ARPA file's logarithms (default 9: exact); 4 make it a third smaller"
 PRUNE = "leave out n-grams of order 1, 2, … seen at most N times; the last N for all longer ones"
-CUTS = {"word": str.split, "character": list}
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text, without apostrophes that stand alone, as some quotation marks do."""
+    return [word for word in text.split() if word.strip("'")]
+
+
+CUTS = {"word": words_in, "character": list}
 SPACE = "<space>"  # the unit that stands between words in models over characters
 
 

@@ -57,6 +57,14 @@ def test_fewer_digits_make_a_smaller_file_of_nearly_the_same_model(tmp_path, tex
         assert rough == pytest.approx(sure, rel=1e-3) and rough != sure
 
 
+def test_an_apostrophe_alone_is_no_word_but_a_letter(tmp_path):
+    (tmp_path / "text").write_text("'Tis he, ' said she.\n")
+    for unit, known in (("word", {"'tis"}), ("character", {"'"})):
+        train(tmp_path / "text", "--unit", unit, "--order", 1, "--out", tmp_path / "model.arpa")
+        words = NGram.load(tmp_path / "model.arpa").words
+        assert {word for word in words if "'" in word} == known
+
+
 def test_names_before_the_texts_are_dropped_when_asked(tmp_path, text):
     named = tmp_path / "named.gz"
     lines = [f"19-198-{i:04} {line}" for i, line in enumerate(TEXT.splitlines(keepends=True))]

@@ -104,7 +104,8 @@ def _download(registry: Registry, name: str, options: argparse.Namespace) -> str
     path = file_of(name, model, options.registry, options.out)
     files = files_of(path, model)
     if model.file is None:
-        for place, file in files.items():
+        # The model last: it is of no use, or of less, before them.
+        for place, file in reversed(files.items()):
             fetch(file.urls, place, sha256=file.sha256, size=file.size)
     else:
         check_files(path, name, model)

@@ -33,7 +33,10 @@ def main(config: DictConfig) -> int:
         job.loader, folder, job.n_decoders, job.decode_batch
     )
     if predictions:
-        print(f"\n{job.name}: {len(predictions):,} utterances, read by {job.checkpoint}")
+        model = job.decoder.get("language_model")
+        with_model = f" with {Path(model).name}" if model else ""
+        count = f"{len(predictions):,} utterances"
+        print(f"\n{job.name}: {count}, read by {job.checkpoint}{with_model}")
         unknown = all(prediction.target is None for prediction in predictions)
         if unknown:
             print(readings(predictions))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.publishing.card import Facts, card, measured, read_figures
-from scripts.publishing.companions import Companions, entries
+from scripts.publishing.companions import Companions, earlier_files, entries
 from scripts.publishing.comparison import Difference, compare, told, utterances
 from scripts.publishing.entries import write_entry
 from scripts.publishing.golden import clips_of, write_golden
@@ -30,7 +30,8 @@ Optimizer and progress are left behind; matrices and kernels become float16:
 
 Real speech is read before and after, and what half precision changes is told: --input, or the
 run's validation utterances. pretrained/ then has NAME.safetensors, its card NAME.md and its entry
-in registry.yaml, and every command takes checkpoint=NAME. --golden tests/golden also keeps what
+in registry.yaml, and every command takes checkpoint=NAME. Copies of a language model and a lexicon,
+if given, lie beside them, and inference.py reads with those. --golden tests/golden also keeps what
 the model says of the clips there, for tests/test_golden.py."""
 FLOAT16 = "float16 matrices, float32 vectors"
 
@@ -72,7 +73,6 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--lexicon", type=Path, metavar="FILE", help="how a phoneme model spells its words")
     add("--lm_weight", "--lm-weight", type=float, metavar="X", help="(default: as tuned, or 0.8)")
     add("--bonus", type=float, metavar="X", help="natural log a word (default: as tuned, or 1)")
-    add("--beam_width", "--beam-width", type=whole_number(1), metavar="N", help="(default: 32)")
     add("--licence", default="MIT", help="of the weights (%(default)s)")
     add("--default", action="store_true", help="read with it where no checkpoint is named")
     add("--golden", type=Path, metavar="DIR", help="keep golden outputs in DIR, of DIR/clips")
@@ -84,8 +84,9 @@ def publish(options: argparse.Namespace) -> str:
     """Write the file, its card, its entry and its golden outputs; tell how it went.
 
     Raises:
-        UserError: no checkpoint, weights that float16 has no value for, no speech to compare on,
-            figures that can't be read, or a folder that can't be written.
+        UserError: no checkpoint, a language model that it can't decode with, weights that
+            float16 has no value for, no speech to compare on, figures that can't be read, or a
+            folder that can't be written.
     """
     if not NAME.fullmatch(options.name):
         raise UserError(f"--name {options.name}: use letters, digits, '-', '_' and '.'.")
@@ -96,13 +97,17 @@ def publish(options: argparse.Namespace) -> str:
     figures = [*map(measured, options.predictions), *map(read_figures, options.figures)]
     added = [_read(path) for path in options.card_from]
     companions = Companions.of(options, source, text)
-    decoder = {"decoder": companions.settings} if companions.settings else {}
-    content = to_published(state | decoder, half=options.precision == "float16")
+    state = {key: value for key, value in state.items() if key != "decoder"}
+    state |= {"decoder": companions.weights} if companions.weights else {}
+    content = to_published(state, half=options.precision == "float16")
     found = _compare(options, run, text, recognizer, content)
     path = options.out / f"{options.name}{SUFFIX}"
     with atomic_write(path) as file:
         file.write(content)
     copies = companions.copied_beside(path)
+    removed = earlier_files(options.out / "registry.yaml", path, copies.values())
+    for file in removed:
+        file.unlink()
     facts = Facts(
         name=options.name,
         file=path,
@@ -118,7 +123,7 @@ def publish(options: argparse.Namespace) -> str:
         compared=_sentence(found),
         added=added,
         companions=copies,
-        settings=companions.settings,
+        weights=companions.weights,
     )
     with atomic_write(options.out / f"{options.name}.md", "w") as file:
         file.write(card(facts))
@@ -127,7 +132,8 @@ def publish(options: argparse.Namespace) -> str:
     if clips is not None:
         written.append(write_golden(path, options.name, options.golden, clips))
     smaller = f"{source.stat().st_size / 1e6:.1f} MB → {len(content) / 1e6:.1f} MB"
-    return "\n".join([told(found), f"{source}: {smaller}", *(f"written: {p}" for p in written)])
+    lines = [f"written: {p}" for p in written] + [f"removed: {p}" for p in removed]
+    return "\n".join([told(found), f"{source}: {smaller}", *lines])
 
 
 def _compare(

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from src.language_models import (
     EOS,
+    EXACT,
     UNK,
     Grams,
     NGram,
     estimate,
+    is_arpa,
     lines,
     perplexity,
     sentences,
@@ -119,11 +121,13 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--prune", type=whole_number(0), nargs="+", default=[0], metavar="N", help=PRUNE)
     add("--vocabulary-size", type=whole_number(1), metavar="N", help="keep the N commonest words")
     add("--heldout", type=Path, metavar="TEXT", help="tell the perplexity of this text's lines")
-    add("--digits", type=whole_number(2), default=9, metavar="N", help=DIGITS)
+    add("--digits", type=whole_number(2), default=EXACT, metavar="N", help=DIGITS)
     add("--out", type=Path, required=True, metavar="PATH", help=".arpa, .arpa.gz, or any other")
     options = parser.parse_args(words)
     if not options.text and not options.books:
         parser.error("name at least one TEXT, or --books")
+    if options.digits != EXACT and not is_arpa(options.out):
+        parser.error("--digits goes with an --out whose name ends in .arpa or .arpa.gz")
     if (options.unit == "piece") != (options.bpe is not None):
         parser.error("--unit piece and --bpe MODEL belong together")
     return options
@@ -164,7 +168,7 @@ def _listed(paths: Sequence[Path], options: argparse.Namespace) -> Iterator[str]
 
 
 def _write(grams: Grams, path: Path, digits: int) -> None:
-    if path.name.removesuffix(".gz").endswith(".arpa"):
+    if is_arpa(path):
         write_arpa(grams, path, digits)
     else:
         NGram.build(grams).save(path)

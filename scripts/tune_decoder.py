@@ -27,7 +27,8 @@ from src.utils.interrupts import ctrl_c_ends
 HELP = """\
 Reads a part of a corpus once, keeps what the model says of each frame, and decodes it again and
 again with other weights: first on a coarse grid, then around the best. The best are stored beside
-the checkpoint, where inference.py finds them whenever it reads with that language model.
+the checkpoint, where inference.py finds them whenever it reads with that language model. Without
+decoder.language_model it is the one that came with the model.
 
   python -m scripts.tune_decoder checkpoint=saved/deepspeech2/RUN decoder.language_model=words.lm \\
       dataset.root=LibriSpeech

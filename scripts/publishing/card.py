@@ -81,7 +81,7 @@ class Facts:
     compared: str  # what half precision changed
     added: Sequence[str]  # Markdown by its maker
     companions: Mapping[str, Path]  # ending → language model or lexicon beside the file
-    settings: Mapping[str, float]  # to decode with them
+    weights: Mapping[str, float]  # to decode with them
 
     @property
     def architecture(self) -> str:
@@ -184,9 +184,9 @@ def _companions(facts: Facts) -> Iterator[tuple[str, str]]:
     for kind, endings in COMPANIONS.items():
         for file in (facts.companions[e] for e in endings if e in facts.companions):
             yield kind.replace("_", " "), f"`{file.name}`, {file.stat().st_size / 1e6:.1f} MB"
-    if facts.settings:
-        settings = ", ".join(f"{key} {value:g}" for key, value in facts.settings.items())
-        yield "reads by", f"decoder=auto: beam_lm with these, {settings}"
+    if facts.companions:
+        weights = [f"{key} {value:g}" for key, value in facts.weights.items()]
+        yield "reads by", ", ".join(["decoder=auto: beam_lm with these", *weights])
 
 
 def _use(facts: Facts) -> str:

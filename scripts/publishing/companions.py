@@ -1,25 +1,26 @@
 """What a published model decodes with: a language model and a lexicon beside its file."""
 
 import argparse
-import itertools
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from src.build import build
-from src.build.tuned import FUSED, SETTINGS, WEIGHTS, with_tuned
+from src.build.tuned import FUSED, WEIGHTS, with_tuned
 from src.utils.errors import UserError
 from src.utils.files import atomic_write, sha256
-from src.utils.registry import COMPANIONS
+from src.utils.published import files_of
+from src.utils.registry import COMPANIONS, read_registry
 
 
 @dataclass(frozen=True)
 class Companions:
-    """Files to lie beside the model's, and how to decode with them."""
+    """Files to lie beside the model's, and the weights to decode with."""
 
     files: dict[str, Path] = field(default_factory=dict)  # "language_model", "lexicon" → file
-    settings: dict[str, float] = field(default_factory=dict)  # lm_weight, bonus, beam_width
+    weights: dict[str, float] = field(default_factory=dict)  # lm_weight, bonus
 
     @classmethod
     def of(cls, options: argparse.Namespace, checkpoint: Path, text: Any) -> "Companions":
@@ -30,8 +31,8 @@ class Companions:
         """
         named = {kind: getattr(options, kind) for kind in COMPANIONS}
         files = {kind: path for kind, path in named.items() if path is not None}
-        settings = {key: getattr(options, key) for key in SETTINGS}
-        given = {key: value for key, value in settings.items() if value is not None}
+        weights = {key: getattr(options, key) for key in WEIGHTS}
+        given = {key: value for key, value in weights.items() if value is not None}
         if "language_model" not in files:
             if wanting := [*files, *given]:
                 raise UserError(f"--{wanting[0]}: goes with --language_model FILE; name one.")
@@ -40,10 +41,10 @@ class Companions:
         decoder = {"_target_": FUSED, **dict.fromkeys(WEIGHTS), **paths, **given}
         decoder = with_tuned(decoder, checkpoint)
         build(decoder, "decoder", vocabulary=text.vocabulary)
-        return cls(files, {key: decoder[key] for key in SETTINGS if decoder.get(key) is not None})
+        return cls(files, {key: decoder[key] for key in WEIGHTS if decoder[key] is not None})
 
     def copied_beside(self, model: Path) -> dict[str, Path]:
-        """Copy the files beside a model's, in place of earlier ones; where each lies, by ending."""
+        """Copy the files beside a model's; where each lies, by its ending."""
         copies = {}
         for kind, source in self.files.items():
             ending = next((e for e in COMPANIONS[kind] if source.name.endswith(e)), None)
@@ -52,10 +53,24 @@ class Companions:
             copies[ending] = model.with_name(model.stem + ending)
             with source.open("rb") as content, atomic_write(copies[ending]) as file:
                 shutil.copyfileobj(content, file)
-        for ending in itertools.chain(*COMPANIONS.values()):
-            if ending not in copies:
-                model.with_name(model.stem + ending).unlink(missing_ok=True)
         return copies
+
+
+def earlier_files(registry: Path, model: Path, kept: Iterable[Path]) -> list[Path]:
+    """What lies beside a model that was published under this name before, and is another's now:
+    companions that it no longer has, and weights tuned for what it was.
+
+    Args:
+        registry: as it is before the new entry.
+        kept: companions of the new one.
+    """
+    entry = read_registry(registry).models.get(model.stem) if registry.exists() else None
+    if entry is None:
+        return []
+    beside = files_of(model, entry)
+    own = [path for path, file in beside.items() if path.is_file() and sha256(path) == file.sha256]
+    tuned = [model.with_name(f"{model.stem}.decoder.{kind}") for kind in ("json", "png")]
+    return [path for path in own if path not in {model, *kept}] + [p for p in tuned if p.is_file()]
 
 
 def entries(copies: dict[str, Path]) -> dict[str, dict[str, Any]]:

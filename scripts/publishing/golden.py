@@ -15,7 +15,7 @@ import torch
 from src import audio
 from src.batch import Utterance
 from src.build import build_transcriber, load_recognizer
-from src.build.tuned import AUTO, chosen_decoder
+from src.build.tuned import AUTO, with_files, with_published
 from src.datasets import collate
 from src.utils.errors import UserError
 from src.utils.files import sha256, write_json
@@ -81,7 +81,7 @@ def differences(checkpoint: Path, kept: Mapping[str, Mapping[str, Any]], folder:
     found = []
     for place, before in kept.items():
         now = today[place]
-        for key in ("text", "words", "n_frames"):
+        for key in ("text", "read", "n_frames"):
             if key in before and now[key] != before[key]:
                 found.append(f"{place}: {key} {now[key]!r}, was {before[key]!r}")
         if now["n_frames"] == before["n_frames"]:
@@ -100,10 +100,10 @@ def _hear(
     clips: Mapping[str, Path],
     as_before: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Greedy text, words that a lexicon reads, frames and some log-probabilities of each clip: of
-    the likeliest tokens of a few frames, or of the frames and tokens that were kept before."""
+    """Greedy text, what is read of it, frames and some log-probabilities of each clip: of the
+    likeliest tokens of a few frames, or of the frames and tokens that were kept before."""
     text, recognizer, state = load_recognizer(checkpoint)
-    decoder = chosen_decoder({"_target_": AUTO}, checkpoint, state)
+    decoder = with_published(with_files({"_target_": AUTO}, checkpoint), state)
     reader = build_transcriber(recognizer, text, decoder, "float32")
     said = {}
     for place, path in clips.items():
@@ -115,7 +115,7 @@ def _hear(
         [prediction] = reader.predict(emissions, batch)
         said[place] = {
             "text": prediction.readings["greedy"][0].text,
-            "words": prediction.read_word,
+            "read": prediction.read_word or prediction.best.text,
             "n_frames": len(log_probs),
             "log_probs": _some(log_probs, asked),
         }

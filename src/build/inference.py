@@ -14,7 +14,8 @@ from src.build.targets import build, check_keys, check_top
 from src.build.tuned import AUTO, chosen_decoder
 from src.datasets import AudioFiles, Batches, Loader, make_loader
 from src.pipeline import Transcriber
-from src.trainer import load_checkpoint, load_weights
+from src.recognizer import Recognizer
+from src.trainer import find_checkpoint, load_checkpoint, load_weights
 from src.utils.devices import PRECISIONS, pick_device
 from src.utils.errors import UserError, nearest
 from src.utils.published import default_name
@@ -81,7 +82,8 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
     checkpoint = str(config["checkpoint"] or default_name())
     _check(config)
     device = pick_device(str(config["device"]))
-    text, recognizer, state = load_recognizer(checkpoint)
+    file = find_checkpoint(checkpoint)
+    text, recognizer, state = load_recognizer(file)
     if config["input"] is not None:
         source = str(config["input"])
         dataset = AudioFiles(source, text=text, sample_rate=recognizer.sample_rate)
@@ -92,10 +94,10 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         check_sample_rate(dataset, recognizer)
         name = _name_of_part(node, corpus, str(config["part"]))
     unreadable = dict(dataset.unreadable)
-    decoder = chosen_decoder(config["decoder"], checkpoint, state)
+    decoder = chosen_decoder(config["decoder"], file, state)
     greedy = decoder["_target_"] in (AUTO, GREEDY)
     return Inference(
-        build_transcriber(recognizer.to(device), text, decoder, config["precision"]),
+        _transcriber(recognizer.to(device), text, config, decoder),
         dataset,
         build_loader(dataset, config["loader"], unreadable, pin_memory=device.type == "cuda"),
         unreadable,
@@ -105,6 +107,21 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         pick_n_decoders(config["n_decoders"], device.type),
         1 if greedy else config["decode_batch"],  # which gains nothing by waiting for more
     )
+
+
+def _transcriber(
+    recognizer: Recognizer, text: Any, config: Mapping[str, Any], decoder: Mapping[str, Any]
+) -> Transcriber:
+    """With the decoder that was chosen for the checkpoint."""
+    try:
+        return build_transcriber(recognizer, text, decoder, config["precision"])
+    except UserError as error:
+        if config["decoder"]["_target_"] == decoder["_target_"]:
+            raise
+        raise UserError(
+            f"{error} decoder=auto took {decoder['language_model']}, which lies beside the "
+            "checkpoint; decoder=greedy goes without."
+        ) from error
 
 
 def build_loader(

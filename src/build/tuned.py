@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from src.trainer import find_checkpoint
+from src.utils.errors import UserError
 from src.utils.files import sha256, write_json
+from src.utils.published import companions_beside
 from src.utils.registry import COMPANIONS
 
 NAME = "decoder.json"
 WEIGHTS = ("lm_weight", "bonus")
-SETTINGS = (*WEIGHTS, "beam_width")  # of a published model
 AUTO, FUSED = "src.decoders.Auto", "src.decoders.FusedBeam"
 
 
@@ -26,40 +27,55 @@ def chosen_decoder(
 
     Args:
         state: of the checkpoint; "decoder" holds what it was published with, if it was.
+
+    Raises:
+        UserError: keys for decoder=auto, which has none; or a file beside a published model is
+            not there or altered.
     """
+    complete = with_files(decoder, checkpoint)
+    tuned = with_tuned(complete, checkpoint)
+    came_with = complete.get("language_model") != decoder.get("language_model")
+    return with_published(tuned, state) if came_with else tuned
+
+
+def with_files(decoder: Mapping[str, Any], checkpoint: str | Path) -> dict[str, Any]:
+    """The decoder's config with the language model and lexicon beside the checkpoint, where it
+    wants them and names none."""
     decoder = dict(decoder)
     is_auto = decoder.get("_target_") == AUTO
+    if is_auto and len(decoder) > 1:
+        raise UserError(
+            f"decoder.{[*decoder][1]}: decoder=auto has no keys; decoder=beam_lm takes the same "
+            "files, and keys besides."
+        )
     is_open = decoder.get("_target_") == FUSED and decoder.get("language_model") is None
-    if not is_auto and not is_open:
-        return with_tuned(decoder, checkpoint)
-    beside = files_beside(checkpoint)
+    beside = files_beside(checkpoint) if is_auto or is_open else {}
     if "language_model" not in beside:
         return decoder
-    published = published_settings(state)
     if is_auto:
-        decoder = {"_target_": FUSED, **published, **dict.fromkeys([*beside, *WEIGHTS])}
-    decoder |= {kind: file for kind, file in beside.items() if decoder.get(kind) is None}
-    decoder = with_tuned(decoder, checkpoint)
-    left = [key for key in WEIGHTS if decoder.get(key) is None and key in published]
-    return decoder | {key: published[key] for key in left}
+        decoder = {"_target_": FUSED, **dict.fromkeys(WEIGHTS)}
+    return decoder | {kind: file for kind, file in beside.items() if decoder.get(kind) is None}
 
 
 def files_beside(checkpoint: str | Path) -> dict[str, str]:
-    """A language model and a lexicon of the checkpoint's name, as far as they lie beside it."""
+    """The language model and the lexicon that a published checkpoint was given; of any other those
+    of its name that lie beside it. {} where there are none."""
     path = find_checkpoint(checkpoint)
-    found = {}
+    listed, found = companions_beside(path), {}
     for kind, suffixes in COMPANIONS.items():
         files = [path.with_name(path.stem + suffix) for suffix in suffixes]
-        if there := [file for file in files if file.is_file()]:
+        wanted = files if listed is None else listed
+        if there := [file for file in files if file in wanted and file.is_file()]:
             found[kind] = str(there[0])
     return found
 
 
-def published_settings(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint was published to decode with: lm_weight, bonus and beam_width, if any."""
+def with_published(decoder: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    """The decoder's config, where weights left null are those of a published checkpoint, if any."""
     settings = state.get("decoder")
     settings = settings if isinstance(settings, Mapping) else {}
-    return {key: settings[key] for key in SETTINGS if _is_number(settings.get(key))}
+    left = [key for key in WEIGHTS if key in decoder and decoder[key] is None]
+    return dict(decoder) | {key: settings[key] for key in left if _is_number(settings.get(key))}
 
 
 def tuned_file(checkpoint: str | Path) -> Path:

@@ -216,8 +216,10 @@ def _locked(partial: Path, path: Path) -> KeptFailure:
     file = KeptFailure(partial, "r+", opener=create)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         file.close()
+        if not isinstance(error, BlockingIOError):
+            raise
         raise UserError(
             f"{path}: another process is writing this file. Wait for it to finish, or stop it "
             "and run the command again."

@@ -1,6 +1,6 @@
 """n-gram language models: read, written, estimated from text, and looked up in tensors."""
 
-from src.language_models.arpa import read_arpa, write_arpa
+from src.language_models.arpa import EXACT, is_arpa, read_arpa, write_arpa
 from src.language_models.corpus import lines, sentences
 from src.language_models.evaluate import Perplexity, perplexity
 from src.language_models.grams import BOS, EOS, UNK, Grams
@@ -10,11 +10,13 @@ from src.language_models.ngram import NGram
 __all__ = [
     "BOS",
     "EOS",
+    "EXACT",
     "UNK",
     "Grams",
     "NGram",
     "Perplexity",
     "estimate",
+    "is_arpa",
     "lines",
     "perplexity",
     "read_arpa",

@@ -30,6 +30,11 @@ WRITTEN = 50_000  # lines written at once
 Row = list[bytes]
 
 
+def is_arpa(path: Path) -> bool:
+    """Whether a file's name promises this format."""
+    return path.name.removesuffix(".gz").endswith(".arpa")
+
+
 def read_arpa(path: str | Path) -> Grams:
     """The n-grams of an ARPA file, as text or gzip whatever its name says.
 

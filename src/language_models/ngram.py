@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.language_models.arpa import read_arpa
+from src.language_models.arpa import is_arpa, read_arpa
 from src.language_models.contexts import ROOT, Contexts, Misplaced
 from src.language_models.grams import BOS, EOS, UNK, Grams
 from src.utils.errors import UserError
@@ -63,7 +63,7 @@ class NGram:
             raise UserError(
                 f"{path}: no such language model; python -m scripts.train_lm estimates one."
             )
-        if path.name.removesuffix(".gz").endswith(".arpa"):
+        if is_arpa(path):
             return cls.build(read_arpa(path))
         try:
             arrays = MappedArrays(path)

@@ -1,6 +1,7 @@
 """Published models on this disk: from a name in the registry to a verified file."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from src.utils.download import Wanted
@@ -31,12 +32,21 @@ def files_of(path: Path, model: PublishedModel) -> dict[Path, PublishedModel | C
     return {path: model, **beside}
 
 
-def check_files(path: Path, name: str, model: PublishedModel) -> None:
-    """Raise UserError unless all files of a model are there and those that were published."""
+def check_files(
+    path: Path, name: str, model: PublishedModel, only: Iterable[Path] | None = None
+) -> None:
+    """Raise UserError unless a model's files are there and those that were published.
+
+    Args:
+        path: its own file.
+        only: the files to look at; None = all.
+    """
     mend = f"`python download_model.py {name}` fetches it."
     if model.file is not None:
         mend = "it came with the repository: take it from there again."
     for place, file in files_of(path, model).items():
+        if only is not None and place not in only:
+            continue
         what = "the published model" if file is model else "the companion of the published model"
         if not place.is_file():
             raise UserError(f"{place}: {what} {name} is not there; {mend}")
@@ -45,7 +55,7 @@ def check_files(path: Path, name: str, model: PublishedModel) -> None:
 
 
 def published_file(name: str) -> Path | None:
-    """The file of a model of our registry, verified with its companions; None where that has none.
+    """The verified file of a model of our registry; None where that lists no such name.
 
     Raises:
         UserError: the file is not there, or another than was published.
@@ -56,8 +66,27 @@ def published_file(name: str) -> Path | None:
     if model is None:
         return None
     path = file_of(name, model, REGISTRY)
-    check_files(path, name, model)
+    check_files(path, name, model, only=[path])
     return path
+
+
+def companions_beside(path: Path) -> list[Path] | None:
+    """The verified companions of a model of our registry, by its own file; None for any other file.
+
+    Raises:
+        UserError: one is not there, or another than was published.
+    """
+    try:
+        models = read_registry(REGISTRY).models
+    except UserError:
+        return None  # whoever names a path needs no registry
+    for name, model in models.items():
+        own = file_of(name, model, REGISTRY)
+        if own.absolute() == path.absolute():
+            beside = list(files_of(path, model))[1:]
+            check_files(path, name, model, only=beside)
+            return beside
+    return None
 
 
 def default_name() -> str:

@@ -13,18 +13,26 @@ import src.utils.published
 from download_model import main as download
 from scripts.publishing.golden import differences, read_golden
 from scripts.write_lexicon import main as write_lexicon
-from src.build.tuned import chosen_decoder, files_beside
+from src.build.parts import build_recognizer, build_text, build_transcriber
+from src.build.tuned import (
+    chosen_decoder,
+    files_beside,
+    save_tuned,
+    with_files,
+    with_published,
+)
 from src.language_models import estimate, write_arpa
 from src.trainer import load_checkpoint
 from src.utils.errors import UserError
 from src.utils.files import sha256
 from src.utils.registry import read_registry
+from tests.build.configs import tiny
 from tests.cli.in_process import Outcome, call, untrained
-from tests.cli.in_process import infer as infer_greedily
 from tests.conftest import REPOSITORY
 from tests.recordings import siren, write
 
 WORDS = ["no", "on", "now", "own"]
+AUTO = {"_target_": "src.decoders.Auto"}
 ENDINGS = [".arpa.gz", ".lexicon.gz"]
 
 
@@ -37,7 +45,8 @@ def shelf(tmp_path_factory) -> Path:
     write_arpa(estimate([WORDS, WORDS[::-1]], order=2), folder / "words.arpa.gz", digits=4)
     write_lexicon([str(folder / "words.arpa.gz"), "--out", str(folder / "words.lexicon.gz")])
     shutil.copytree(REPOSITORY / "tests/golden/clips", folder / "golden/clips")
-    publish(folder, checkpoint, "--golden", str(folder / "golden"))
+    weights = ("--lm_weight", "0.6", "--bonus", "-0.5")
+    publish(folder, checkpoint, *weights, "--golden", str(folder / "golden"))
     return folder
 
 
@@ -45,8 +54,7 @@ def publish(folder: Path, checkpoint: Path, *more: str) -> None:
     scripts.publish.main(
         [str(checkpoint), "--name", "tiny", "--out", str(folder / "pretrained"), "--default",
          "--input", str(folder / "my.wav"), "--language_model", str(folder / "words.arpa.gz"),
-         "--lexicon", str(folder / "words.lexicon.gz"), "--lm_weight", "0.6", "--bonus", "-0.5",
-         "--beam_width", "8", *more]
+         "--lexicon", str(folder / "words.lexicon.gz"), *more]
     )  # fmt: skip
 
 
@@ -59,7 +67,8 @@ def registry(shelf, monkeypatch) -> Path:
 
 def infer(checkpoint: Path | str, output: Path, *overrides: str) -> Outcome:
     """inference.py as people call it, no decoder named."""
-    return infer_greedily(checkpoint, output, "decoder=auto", "n_pictures=0", *overrides)
+    quick = ("device=cpu", "n_pictures=0", "loader.n_workers=0", f"output={output}")
+    return call("inference", f"checkpoint={checkpoint}", *quick, *overrides)
 
 
 def said(folder: Path) -> dict:
@@ -80,7 +89,7 @@ def test_entry_and_card_tell_of_the_files(shelf):
     )
     card = (shelf / "pretrained/tiny.md").read_text(encoding="utf-8")
     assert "| language model | `tiny.arpa.gz`, 0.0 MB |" in card and "`tiny.lexicon.gz`" in card
-    assert "beam_lm with these, lm_weight 0.6, bonus -0.5, beam_width 8 |" in card
+    assert "beam_lm with these, lm_weight 0.6, bonus -0.5 |" in card
 
 
 @pytest.mark.parametrize("checkpoint", ["null", "tiny", "file"])
@@ -92,7 +101,6 @@ def test_words_are_read_as_if_all_were_named(shelf, registry, tmp_path, checkpoi
     named = [
         "decoder=beam_lm",
         f"decoder.language_model={shelf / 'words.arpa.gz'}",
-        "decoder.beam_width=8",
     ]
     named += [f"decoder.lexicon={shelf / 'words.lexicon.gz'}"]
     named += ["decoder.lm_weight=0.6", "decoder.bonus=-0.5"]
@@ -116,19 +124,31 @@ def test_another_decoder_may_be_chosen(shelf, registry, tmp_path):
     assert (chosen["lexicon"], chosen["lm_weight"], chosen["bonus"]) == ("mine", 0.6, 3.0)
 
 
-def test_weights_tuned_here_come_before_those_published(shelf, registry, tmp_path):
+def test_weights_tuned_here_come_before_those_published(shelf, tmp_path, monkeypatch):
     shutil.copytree(shelf / "pretrained", tmp_path / "pretrained")
+    monkeypatch.setattr(src.utils.published, "REGISTRY", tmp_path / "pretrained/registry.yaml")
+    sound = shutil.copy(shelf / "my.wav", tmp_path)
+    (tmp_path / "my.txt").write_text("No. On!")
+    scripts.tune_decoder.main(  # of the default model, with what came with it
+        [f"input={sound}", "device=cpu", "loader.n_workers=0", "--rounds", "0"]
+    )
     file = tmp_path / "pretrained/tiny.safetensors"
-    (shelf / "my.txt").write_text("No. On!")
-    scripts.tune_decoder.main(
-        [f"checkpoint={file}", f"input={shelf / 'my.wav'}", "device=cpu", "loader.n_workers=0",
-         "--rounds", "0"]
-    )  # fmt: skip
     [found] = json.loads((file.parent / "tiny.decoder.json").read_text()).values()
     assert found["metric"] == "word error"
-    auto = chosen_decoder({"_target_": "src.decoders.Auto"}, file, load_checkpoint(file))
+    auto = chosen_decoder(AUTO, file, load_checkpoint(file))
     assert (auto["lm_weight"], auto["bonus"]) == (found["lm_weight"], found["bonus"])
-    assert auto["beam_width"] == 8
+    # Golden outputs know the published ones only, and what is published anew brings its own.
+    kept = with_published(with_files(AUTO, file), load_checkpoint(file))
+    assert (kept["lm_weight"], kept["bonus"]) == (0.6, -0.5)
+    shutil.copytree(shelf / "run", tmp_path / "run")
+    shutil.copy(shelf / "my.wav", tmp_path / "run")
+    for ending in ENDINGS:
+        shutil.copy(shelf / f"words{ending}", tmp_path)
+    save_tuned(tmp_path / "run", tmp_path / "words.arpa.gz", {"lm_weight": 0.3, "bonus": 0.2})
+    publish(tmp_path, tmp_path / "run")
+    assert not (file.parent / "tiny.decoder.json").exists()
+    auto = chosen_decoder(AUTO, file, load_checkpoint(file))
+    assert (auto["lm_weight"], auto["bonus"]) == (0.3, 0.2)
 
 
 def test_without_a_language_model_beside_it_auto_is_greedy(shelf, tmp_path):
@@ -185,22 +205,30 @@ def test_all_files_are_downloaded_and_read_together(shelf, tmp_path, capsys):
 
 def test_golden_outputs_hold_the_words_too(shelf):
     kept = read_golden(shelf / "golden/tiny.json")["clips"]
-    assert all(set(clip["words"].split()) <= set(WORDS) and clip["words"] for clip in kept.values())
+    assert all(set(clip["read"].split()) <= set(WORDS) and clip["read"] for clip in kept.values())
     file = shelf / "pretrained/tiny.safetensors"
     assert differences(file, kept, shelf / "golden") == []
-    kept["clips/seven.flac"]["words"] += " own"
+    kept["clips/seven.flac"]["read"] += " own"
     [line] = differences(file, kept, shelf / "golden")
-    assert line.startswith("clips/seven.flac: words '")
+    assert line.startswith("clips/seven.flac: read '")
 
 
-def test_a_model_published_again_without_them_keeps_none(shelf, tmp_path):
+def test_a_model_published_again_without_them_keeps_none_and_nothing_else_goes(
+    shelf, tmp_path, capsys
+):
     shutil.copytree(shelf / "pretrained", tmp_path / "pretrained")
+    (tmp_path / "pretrained/tiny.arpa").write_text("somebody's own")
     scripts.publish.main(
-        [str(shelf / "run"), "--name", "tiny", "--out", str(tmp_path / "pretrained"),
+        [str(shelf / "pretrained/tiny.safetensors"), "--name", "tiny",
+         "--out", str(tmp_path / "pretrained"),
          "--input", str(shelf / "my.wav")]
     )  # fmt: skip
     left = sorted(path.name for path in (tmp_path / "pretrained").iterdir())
-    assert left == ["registry.yaml", "tiny.md", "tiny.safetensors"]
+    assert left == ["registry.yaml", "tiny.arpa", "tiny.md", "tiny.safetensors"]
+    printed = capsys.readouterr().out
+    assert f"removed: {tmp_path / 'pretrained/tiny.arpa.gz'}\n" in printed
+    state = load_checkpoint(tmp_path / "pretrained/tiny.safetensors")
+    assert "decoder" not in state
     assert not read_registry(tmp_path / "pretrained/registry.yaml").models["tiny"].companions
 
 
@@ -208,7 +236,7 @@ def test_a_model_published_again_without_them_keeps_none(shelf, tmp_path):
     ("words", "message"),
     [
         (["--lexicon", "words.lexicon.gz"], "--lexicon: goes with --language_model FILE"),
-        (["--beam_width", "4"], "--beam_width: goes with --language_model FILE"),
+        (["--bonus", "4"], "--bonus: goes with --language_model FILE"),
         (["--language_model", "absent.arpa"], "absent.arpa: no such language model"),
         (["--language_model", "words.arpa.gz"], "name a lexicon with decoder.lexicon=FILE"),
     ],
@@ -223,20 +251,37 @@ def test_what_can_not_decode_is_not_published(shelf, tmp_path, words, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_training_decodes_greedily_under_auto(commands_h5, tmp_path):
-    outcome = call("train", "-cn=convnet", f"dataset.path={commands_h5}", "decoder=auto",
-        "experiment=one_batch", "trainer.n_epochs=1", "device=cpu", "loader.n_workers=0",
-        "model=convnet_small", f"run_dir={tmp_path / 'run'}")  # fmt: skip
-    assert outcome.status == 0, outcome.stderr
+def test_what_the_registry_does_not_list_is_not_read(shelf, tmp_path, monkeypatch):
+    shutil.copytree(shelf / "pretrained", tmp_path / "pretrained")
+    monkeypatch.setattr(src.utils.published, "REGISTRY", tmp_path / "pretrained/registry.yaml")
+    (tmp_path / "pretrained/tiny.lexicon").write_text("no N OW\n")
+    content = yaml.safe_load((tmp_path / "pretrained/registry.yaml").read_text(encoding="utf-8"))
+    del content["models"]["tiny"]["companions"][".lexicon.gz"]
+    (tmp_path / "pretrained/registry.yaml").write_text(yaml.safe_dump(content))
+    assert files_beside("tiny") == {
+        "language_model": str(tmp_path / "pretrained/tiny.arpa.gz"),
+    }
+    refusal = infer("tiny", tmp_path / "out", f"input={shelf / 'my.wav'}").refusal
+    assert "name a lexicon" in refusal and "decoder=greedy goes without" in refusal
+    # Without them a model still reads, as everything does that needs no words.
+    (tmp_path / "pretrained/tiny.arpa.gz").unlink()
+    keys = (f"input={shelf / 'my.wav'}", "decoder=greedy")
+    assert infer("tiny", tmp_path / "out", *keys).status == 0
 
 
-def test_settings_that_are_no_numbers_are_passed_over(shelf):
-    state = load_checkpoint(shelf / "pretrained/tiny.safetensors")
-    state["decoder"] = {"lm_weight": "much", "bonus": True, "beam_width": 8, "unknown": 1.0}
-    found = chosen_decoder(
-        {"_target_": "src.decoders.Auto"}, shelf / "pretrained/tiny.safetensors", state
-    )
-    assert (found["lm_weight"], found["bonus"], found["beam_width"]) == (None, None, 8)
-    assert "unknown" not in found
+def test_training_decodes_greedily_under_auto():
+    config = tiny("decoder=auto")
+    transcriber = build_transcriber(build_recognizer(config, text := build_text(config)), text,
+        config["decoder"], "float32")  # fmt: skip
+    assert list(transcriber.decoders) == ["greedy"]
+
+
+def test_what_is_no_number_is_passed_over_and_keys_of_auto_are_refused(shelf):
+    file = shelf / "pretrained/tiny.safetensors"
+    state = load_checkpoint(file) | {"decoder": {"lm_weight": "much", "bonus": True, "x": 1.0}}
+    found = chosen_decoder(AUTO, file, state)
+    assert (found["lm_weight"], found["bonus"]) == (None, None) and "x" not in found
+    with pytest.raises(UserError, match=r"decoder.beam_width: decoder=auto has no keys; decoder="):
+        chosen_decoder(AUTO | {"beam_width": 3}, file, state)
     with pytest.raises(UserError, match="no checkpoint there"):
         files_beside(shelf / "absent.pt")

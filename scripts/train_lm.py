@@ -5,7 +5,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from src.language_models import (
@@ -38,7 +38,8 @@ One sentence a line, plain, .gz or .xz:
 
 Transcripts whose lines are "ID TEXT", and books as printed, cut into sentences at . ! ? and ;
   python -m scripts.train_lm train-clean-100.text.xz --drop-first-field --books books/*.txt.xz \\
-      --prune 0 0 1 --out saved/books.lm --heldout dev-clean.txt
+      --spoken mr=mister mrs=missus dr=doctor --prune 0 0 1 --out saved/books.lm \\
+      --heldout dev-clean.txt
 
 A model over characters, which decodes without a word list, and one over the pieces of text=bpe:
   python -m scripts.train_lm news.txt.gz --unit character --order 6 --out letters.lm
@@ -49,6 +50,7 @@ size for a few percent of perplexity. A file whose name ends in .arpa or .arpa.g
 other tools; any other name gets our own format, which opens at once. Never learn from the text
 that you test on."""
 DIGITS = "of an ARPA file's logarithms (default 9: exact); 4 make it a third smaller"
+SPOKEN = "what is said for a word as printed, as transcripts have it: mr=mister mrs=missus"
 PRUNE = "leave out n-grams of order 1, 2, … seen at most N times; the last N for all longer ones"
 
 
@@ -67,14 +69,17 @@ class Units:
     Args:
         unit: "word", "character" or "piece".
         bpe: SentencePiece model of the pieces.
+        spoken: word → what is said in its place.
     """
 
-    def __init__(self, unit: str, bpe: str | None = None) -> None:
+    def __init__(
+        self, unit: str, bpe: str | None = None, spoken: Mapping[str, str] | None = None
+    ) -> None:
         text = BPE(bpe) if unit == "piece" else Characters()
         self.cut = text.vocabulary.split if unit == "piece" else CUTS[unit]
         self.normalise = text.normalise
         self.letters = frozenset(text.vocabulary.symbols[1:])
-        self.unit = unit
+        self.unit, self.spoken = unit, spoken or {}
         self.names = {" ": SPACE}  # of units met so far
         self.n = self.n_unknown = 0
 
@@ -82,6 +87,8 @@ class Units:
         """The units of each sentence that has any."""
         for sentence in printed:
             text = self.normalise(sentence)
+            if self.spoken:
+                text = " ".join(self.spoken.get(word, word) for word in text.split())
             if units := self.cut(text):
                 named = [self.names.get(unit) or self._name(unit) for unit in units]
                 self.n += len(named)
@@ -121,6 +128,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--prune", type=whole_number(0), nargs="+", default=[0], metavar="N", help=PRUNE)
     add("--vocabulary-size", type=whole_number(1), metavar="N", help="keep the N commonest words")
     add("--heldout", type=Path, metavar="TEXT", help="tell the perplexity of this text's lines")
+    add("--spoken", type=_pair, nargs="+", default=[], metavar="WORD=WORDS", help=SPOKEN)
     add("--digits", type=whole_number(2), default=EXACT, metavar="N", help=DIGITS)
     add("--out", type=Path, required=True, metavar="PATH", help=".arpa, .arpa.gz, or any other")
     options = parser.parse_args(words)
@@ -133,12 +141,22 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def _pair(value: str) -> tuple[str, str]:
+    """A word and what is said for it, both as normalised text has them."""
+    word, _, said = value.partition("=")
+    normalise = Characters().normalise
+    word, said = normalise(word), normalise(said)
+    if not said or len(word.split()) != 1:
+        raise argparse.ArgumentTypeError(f"{value}: expected WORD=WORDS, such as mr=mister")
+    return word, said
+
+
 def train(options: argparse.Namespace) -> None:
     """Read the text, write the model, tell what it is like."""
     if options.out.is_dir():
         raise UserError(f"{options.out}: is a folder; name a file for the model.")
     started = time.monotonic()
-    units = Units(options.unit, options.bpe)
+    units = Units(options.unit, options.bpe, dict(options.spoken))
     grams = estimate(
         units(_printed(options)), options.order, options.prune, options.vocabulary_size
     )
@@ -187,7 +205,7 @@ def sizes(grams: Grams) -> list[tuple[str, str]]:
 
 def tell_perplexity(model: NGram, options: argparse.Namespace) -> None:
     """How well the model foresees the held-out text."""
-    units = Units(options.unit, options.bpe)
+    units = Units(options.unit, options.bpe, dict(options.spoken))
     found = perplexity(model, units(_listed([options.heldout], options)))
     if not units.n:
         raise UserError(f"{options.heldout}: has no words, so it has no perplexity.")

@@ -65,6 +65,20 @@ def test_an_apostrophe_alone_is_no_word_but_a_letter(tmp_path):
         assert {word for word in words if "'" in word} == known
 
 
+def test_words_are_learnt_as_they_are_said(tmp_path, capsys):
+    (tmp_path / "text").write_text("Mr. Hyde met Mrs. Smith.\n")
+    spoken = ("--spoken", "Mr.=Mister", "mrs=missus", "hyde=mister hide")
+    train(tmp_path / "text", "--order", 2, *spoken, "--out", tmp_path / "model.arpa",
+        "--heldout", tmp_path / "text")  # fmt: skip
+    expected = estimate([["mister", "mister", "hide", "met", "missus", "smith"]], 2)
+    assert as_dict(read_arpa(tmp_path / "model.arpa")).keys() == as_dict(expected).keys()
+    assert "0.0 % of 6 words are out of the vocabulary" in capsys.readouterr().out
+    for wrong in ("mr", "mr=", "=mister", "a b=c"):
+        with pytest.raises(SystemExit):
+            train(tmp_path / "text", "--spoken", wrong, "--out", tmp_path / "a.arpa")
+        assert "expected WORD=WORDS, such as mr=mister" in capsys.readouterr().err
+
+
 def test_names_before_the_texts_are_dropped_when_asked(tmp_path, text):
     named = tmp_path / "named.gz"
     lines = [f"19-198-{i:04} {line}" for i, line in enumerate(TEXT.splitlines(keepends=True))]

@@ -14,6 +14,7 @@ from src.utils.registry import COMPANIONS
 NAME = "decoder.json"
 WEIGHTS = ("lm_weight", "bonus")
 AUTO, FUSED = "src.decoders.Auto", "src.decoders.FusedBeam"
+AUTO_WIDTH = 64  # prefixes: a word or two in a thousand better than 32, with a lexicon
 
 
 def chosen_decoder(
@@ -53,7 +54,7 @@ def with_files(decoder: Mapping[str, Any], checkpoint: str | Path) -> dict[str, 
     if "language_model" not in beside:
         return decoder
     if is_auto:
-        decoder = {"_target_": FUSED, **dict.fromkeys(WEIGHTS)}
+        decoder = {"_target_": FUSED, "beam_width": AUTO_WIDTH, **dict.fromkeys(WEIGHTS)}
     return decoder | {kind: file for kind, file in beside.items() if decoder.get(kind) is None}
 
 

@@ -102,7 +102,7 @@ def test_words_are_read_as_if_all_were_named(shelf, registry, tmp_path, checkpoi
         "decoder=beam_lm",
         f"decoder.language_model={shelf / 'words.arpa.gz'}",
     ]
-    named += [f"decoder.lexicon={shelf / 'words.lexicon.gz'}"]
+    named += ["decoder.beam_width=64", f"decoder.lexicon={shelf / 'words.lexicon.gz'}"]
     named += ["decoder.lm_weight=0.6", "decoder.bonus=-0.5"]
     assert infer(file, tmp_path / "named", f"input={shelf / 'my.wav'}", *named).status == 0
     found = said(tmp_path / "auto")

@@ -71,8 +71,9 @@ class FusedBeam(PrefixBeam):
         )
         if language_model is None:
             raise UserError(
-                "decoder.language_model is null; name a file: python -m scripts.train_lm estimates "
-                "one from text, an ARPA file does as well."
+                "decoder.language_model is null; name a file, or put one beside the checkpoint "
+                "(best.arpa.gz beside best.pt): python -m scripts.train_lm estimates one from "
+                "text, an ARPA file does as well."
             )
         weight = LM_WEIGHT if lm_weight is None else lm_weight
         bonus = BONUS if bonus is None else bonus

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from src.utils.download import fetch
 from src.utils.errors import UserError, nearest
-from src.utils.published import DOWNLOADS, REGISTRY, check_files, file_of, files_of
+from src.utils.published import DOWNLOADS, REGISTRY, check_files, companions_of, file_of
 from src.utils.registry import Registry, read_registry
 from src.utils.tables import table
 
@@ -102,13 +102,13 @@ def _download(registry: Registry, name: str, options: argparse.Namespace) -> str
         raise UserError(f"{name}: no such model{hint} (--list describes them.)")
     model = registry.models[name]
     path = file_of(name, model, options.registry, options.out)
-    files = files_of(path, model)
+    files = {path: model, **companions_of(path, model)}
     if model.file is None:
         # The model last: it is of no use, or of less, before them.
         for place, file in reversed(files.items()):
             fetch(file.urls, place, sha256=file.sha256, size=file.size)
     else:
-        check_files(path, name, model)
+        check_files(files, name, model)
     lines = [f"{place}: {file.size:,} bytes, SHA-256 verified" for place, file in files.items()]
     lines[0] += f", licence {model.licence}"
     if model.card:

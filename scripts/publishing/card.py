@@ -173,7 +173,7 @@ def _head(facts: Facts) -> str:
         ("architecture", f"{facts.architecture}; front end {', '.join(front_end)}"),
         ("parameters", f"{facts.n_parameters:,}"),
         ("file", f"`{facts.file.name}`, {facts.size / 1e6:.1f} MB, {facts.precision}{step}"),
-        *((kind, text) for kind, text in _companions(facts)),
+        *_companions(facts),
         ("licence", f"{facts.licence} (the weights)"),
     ]
     table = "\n".join(f"| {key} | {value} |" for key, value in rows)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from src.build import build
-from src.build.tuned import FUSED, WEIGHTS, with_tuned
+from src.build.tuned import FUSED, WEIGHTS, tuned_file, with_tuned
 from src.utils.errors import UserError
 from src.utils.files import atomic_write, sha256
-from src.utils.published import files_of
+from src.utils.published import companions_of
 from src.utils.registry import COMPANIONS, read_registry
 
 
@@ -47,9 +47,9 @@ class Companions:
         """Copy the files beside a model's; where each lies, by its ending."""
         copies = {}
         for kind, source in self.files.items():
-            ending = next((e for e in COMPANIONS[kind] if source.name.endswith(e)), None)
-            if ending is None:  # packed or not, readers see by the content
-                ending = COMPANIONS[kind][-1]
+            # What is named otherwise may be packed or not: readers see by the content.
+            endings = (e for e in COMPANIONS[kind] if source.name.endswith(e))
+            ending = next(endings, COMPANIONS[kind][-1])
             copies[ending] = model.with_name(model.stem + ending)
             with source.open("rb") as content, atomic_write(copies[ending]) as file:
                 shutil.copyfileobj(content, file)
@@ -67,10 +67,11 @@ def earlier_files(registry: Path, model: Path, kept: Iterable[Path]) -> list[Pat
     entry = read_registry(registry).models.get(model.stem) if registry.exists() else None
     if entry is None:
         return []
-    beside = files_of(model, entry)
-    own = [path for path, file in beside.items() if path.is_file() and sha256(path) == file.sha256]
-    tuned = [model.with_name(f"{model.stem}.decoder.{kind}") for kind in ("json", "png")]
-    return [path for path in own if path not in {model, *kept}] + [p for p in tuned if p.is_file()]
+    kept = set(kept)
+    gone = {path: file for path, file in companions_of(model, entry).items() if path not in kept}
+    own = [path for path, file in gone.items() if path.is_file() and sha256(path) == file.sha256]
+    tuned = tuned_file(model)
+    return own + [path for path in (tuned, tuned.with_suffix(".png")) if path.is_file()]
 
 
 def entries(copies: dict[str, Path]) -> dict[str, dict[str, Any]]:

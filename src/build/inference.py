@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Sampler
 
 from src.build.parts import build_recognizer, build_text, build_transcriber, check_sample_rate
 from src.build.targets import build, check_keys, check_top
-from src.build.tuned import AUTO, chosen_decoder
+from src.build.tuned import chosen_decoder
 from src.datasets import AudioFiles, Batches, Loader, make_loader
 from src.pipeline import Transcriber
 from src.recognizer import Recognizer
@@ -24,7 +24,6 @@ KEYS = (  # at the top of configs/inference.yaml
     *("checkpoint", "input", "dataset", "part", "name", "output", "device", "precision"),
     *("n_pictures", "decoder", "n_decoders", "decode_batch", "loader"),
 )
-GREEDY = "src.decoders.Greedy"
 STORED = ("text", "transform", "model")  # config groups that a checkpoint carries
 
 
@@ -95,9 +94,10 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         name = _name_of_part(node, corpus, str(config["part"]))
     unreadable = dict(dataset.unreadable)
     decoder = chosen_decoder(config["decoder"], file, state)
-    greedy = decoder["_target_"] in (AUTO, GREEDY)
+    transcriber = _transcriber(recognizer.to(device), text, config, decoder)
+    only_greedy = list(transcriber.decoders) == ["greedy"]
     return Inference(
-        _transcriber(recognizer.to(device), text, config, decoder),
+        transcriber,
         dataset,
         build_loader(dataset, config["loader"], unreadable, pin_memory=device.type == "cuda"),
         unreadable,
@@ -105,7 +105,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         checkpoint,
         decoder,
         pick_n_decoders(config["n_decoders"], device.type),
-        1 if greedy else config["decode_batch"],  # which gains nothing by waiting for more
+        1 if only_greedy else config["decode_batch"],  # which gains nothing by waiting for more
     )
 
 

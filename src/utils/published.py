@@ -1,7 +1,7 @@
 """Published models on this disk: from a name in the registry to a verified file."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from src.utils.download import Wanted
@@ -26,27 +26,19 @@ def file_of(name: str, model: PublishedModel, registry: Path, downloads: Path = 
     return downloads / f"{name}{model.suffix}"
 
 
-def files_of(path: Path, model: PublishedModel) -> dict[Path, PublishedModel | Companion]:
-    """All files of a model: `path`, its own, and its companions beside that."""
-    beside = {path.with_name(path.stem + end): file for end, file in model.companions.items()}
-    return {path: model, **beside}
+def companions_of(path: Path, model: PublishedModel) -> dict[Path, Companion]:
+    """What lies beside `path`, a model's own file."""
+    return {path.with_name(path.stem + end): file for end, file in model.companions.items()}
 
 
 def check_files(
-    path: Path, name: str, model: PublishedModel, only: Iterable[Path] | None = None
+    files: Mapping[Path, PublishedModel | Companion], name: str, model: PublishedModel
 ) -> None:
-    """Raise UserError unless a model's files are there and those that were published.
-
-    Args:
-        path: its own file.
-        only: the files to look at; None = all.
-    """
+    """Raise UserError unless some files of a model are there and those that were published."""
     mend = f"`python download_model.py {name}` fetches it."
     if model.file is not None:
         mend = "it came with the repository: take it from there again."
-    for place, file in files_of(path, model).items():
-        if only is not None and place not in only:
-            continue
+    for place, file in files.items():
         what = "the published model" if file is model else "the companion of the published model"
         if not place.is_file():
             raise UserError(f"{place}: {what} {name} is not there; {mend}")
@@ -66,7 +58,7 @@ def published_file(name: str) -> Path | None:
     if model is None:
         return None
     path = file_of(name, model, REGISTRY)
-    check_files(path, name, model, only=[path])
+    check_files({path: model}, name, model)
     return path
 
 
@@ -83,9 +75,9 @@ def companions_beside(path: Path) -> list[Path] | None:
     for name, model in models.items():
         own = file_of(name, model, REGISTRY)
         if own.absolute() == path.absolute():
-            beside = list(files_of(path, model))[1:]
-            check_files(path, name, model, only=beside)
-            return beside
+            beside = companions_of(path, model)
+            check_files(beside, name, model)
+            return list(beside)
     return None
 
 

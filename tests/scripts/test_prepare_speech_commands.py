@@ -1,6 +1,5 @@
 """Packing Speech Commands: what goes in comes out, and a half file never has the final name."""
 
-import fcntl
 import os
 import resource
 import signal
@@ -17,7 +16,6 @@ import soundfile
 from scripts.prepare_speech_commands import main
 from src.datasets import SpeechCommands
 from src.datasets.commands_folder import SPLITS, scan_folder
-from src.datasets.hdf5 import written_aside
 from tests.conftest import REPOSITORY
 from tests.datasets.commands import (
     SECOND,
@@ -274,20 +272,6 @@ def test_killed_it_leaves_nothing_under_the_name_and_the_next_run_starts_clean(t
     out = pack(tmp_path)
     assert names(out.parent) == ["commands.h5"]
     assert_holds(out, corpus)
-
-
-def test_ctrl_c_as_the_file_is_made_leaves_nothing(tmp_path, monkeypatch):
-    """It left the empty file now and then: after it was made, before anyone saw to its end."""
-    lock = fcntl.flock
-
-    def interrupted(file, operation: int) -> None:
-        signal.raise_signal(signal.SIGINT)
-        lock(file, operation)
-
-    monkeypatch.setattr(fcntl, "flock", interrupted)
-    with pytest.raises(KeyboardInterrupt), written_aside(tmp_path / "packed.h5"):
-        pytest.fail("it was interrupted before")
-    assert not list(tmp_path.iterdir())
 
 
 def test_real_clips_survive_packing(tmp_path, shared_data):

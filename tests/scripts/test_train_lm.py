@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from scripts.train_lm import SPACE, Units, main, parse
-from src.language_models import BOS, EOS, UNK, NGram, estimate, read_arpa
+from scripts.lm_text import Units
+from scripts.train_lm import main, parse
+from src.language_models import BOS, EOS, SPACE, UNK, NGram, estimate, read_arpa
 from tests.conftest import REPOSITORY
 from tests.language_models.models import as_dict
 

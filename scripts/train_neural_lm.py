@@ -1,0 +1,227 @@
+"""A neural language model from text, which decoder=beam_lm lets judge its best readings."""
+
+import argparse
+import logging
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from scripts.lm_text import Units, add_text_arguments, check_text, listed, printed
+from src.language_models import UNK, NeuralLM
+from src.language_models.neural_training import Learner, Recipe, Text
+from src.utils.arguments import number_above, whole_number
+from src.utils.devices import pick_device, pick_precision
+from src.utils.errors import UserError
+from src.utils.files import atomic_write
+from src.utils.interrupts import ctrl_c_ends
+
+HELP = """\
+Where an n-gram model sees the three words before, a recurrent one (LSTM) has read the whole
+sentence. It is too slow to be asked of every prefix, so it judges the best readings of a beam
+that an n-gram model guided:
+
+  python -m scripts.train_bpe train-clean-100.text.xz --drop-first-field --size 2000 --out bpe.model
+  python -m scripts.train_neural_lm train-clean-100.text.xz --drop-first-field --bpe bpe.model \\
+      --books books/*.txt.xz --spoken mr=mister mrs=missus dr=doctor --out saved/neural.safetensors
+  python inference.py checkpoint=saved/RUN decoder=beam_lm decoder.language_model=words.lm \\
+      decoder.rescorer=saved/neural.safetensors decoder.n_best=32
+
+The text is cleaned as for scripts.train_lm and cut into the pieces of --bpe, so that any word can
+be judged; the file holds the pieces too. Sentences with other signs, such as digits, are left out.
+Every few minutes, and at Ctrl-C, the training is kept in OUT.training, from where the same command
+goes on. Never learn from the text that you test on."""
+NEXT_TIME = "the same command goes on from the step that is kept beside --out"
+RECIPE = Recipe()
+
+
+@ctrl_c_ends("train_neural_lm", NEXT_TIME)
+def main(words: Sequence[str] | None = None) -> None:
+    """Read, learn, write, tell. A person's mistake ends in one line and status 1."""
+    logging.basicConfig(level=logging.INFO, format="train_neural_lm: %(message)s")
+    options = parse(words)
+    try:
+        train(options)
+    except UserError as error:
+        sys.exit(f"train_neural_lm: {error}")
+
+
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.train_neural_lm",
+        description=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_text_arguments(parser)
+    add, above = parser.add_argument, number_above(0)
+    add("--bpe", metavar="MODEL", required=True, help="of scripts.train_bpe: the pieces of words")
+    add("--width", type=whole_number(8), default=512, help="of its layers (default 512)")
+    add("--n_layers", type=whole_number(1), default=2, help="LSTM layers (default 2)")
+    add("--dropout", type=number_above(-1e-9, 1), default=0.2, help="default 0.2")
+    add("--n_epochs", type=whole_number(1), default=RECIPE.n_epochs, help="passes (default 6)")
+    add("--batch_tokens", type=whole_number(1), default=RECIPE.batch_tokens, help="default 8192")
+    add("--lr", type=above, default=RECIPE.lr, help="highest learning rate (default 0.002)")
+    add("--seed", type=whole_number(0), default=RECIPE.seed, help="default 0")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--precision", default="auto", help="auto, float32 or bf16")
+    add("--save_every_minutes", type=above, default=5.0, help="default 5")
+    add("--out", type=Path, required=True, metavar="PATH", help="such as saved/neural.safetensors")
+    options = parser.parse_args(words)
+    check_text(parser, options)
+    if options.precision == "fp16":
+        parser.error("--precision fp16 would need its loss scaled; take bf16 or float32")
+    return options
+
+
+def train(options: argparse.Namespace) -> None:
+    """Read the text, learn, write the model, tell what it is like."""
+    if options.out.is_dir():
+        raise UserError(f"{options.out}: is a folder; name a file for the model.")
+    device = pick_device(options.device)
+    precision = pick_precision(options.precision, device)
+    units = Units("piece", options.bpe, dict(options.spoken))
+    text = Text(tokens(units, printed(options)))
+    if not len(text):
+        raise UserError("No sentence in that text can be written in the pieces of --bpe.")
+    units.tell()
+    heldout = read_heldout(options)
+    torch.manual_seed(options.seed)
+    pieces = units.vocabulary.symbols[1:]
+    model = NeuralLM(pieces, options.width, options.n_layers, options.dropout).to(device)
+    recipe = Recipe(
+        n_epochs=options.n_epochs,
+        batch_tokens=options.batch_tokens,
+        lr=options.lr,
+        seed=options.seed,
+    )
+    learner = Learner(model, text, recipe, precision)
+    n_weights = sum(weights.numel() for weights in model.parameters())
+    print(
+        f"{n_weights / 1e6:.1f} M weights, {learner.total_steps:,} steps, {precision} on {device}"
+    )
+    kept = Kept(options, learner)
+    kept.restore()
+    learn(learner, kept, heldout)
+    model.save(options.out)
+    kept.remove()
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:,.1f} MB")
+
+
+def tokens(units: Units, sentences: Iterator[str]) -> Iterator[list[int]]:
+    """Tokens of each sentence that the pieces can write."""
+    index = {piece: i for i, piece in enumerate(units.vocabulary.symbols) if i}
+    for pieces in units(sentences):
+        if UNK not in pieces:
+            yield [index[piece] for piece in pieces]
+
+
+def read_heldout(options: argparse.Namespace) -> tuple[list[list[int]], int] | None:
+    """Sentences as tokens, and the number of their words and ends; None where none is named."""
+    if options.heldout is None:
+        return None
+    units = Units("piece", options.bpe, dict(options.spoken))
+    sentences = list(tokens(units, listed([options.heldout], options)))
+    if not sentences:
+        raise UserError(f"{options.heldout}: has no words, so it has no perplexity.")
+    starts = {i for i, piece in enumerate(units.vocabulary.symbols) if piece.startswith("▁")}
+    n_words = sum(token in starts for sentence in sentences for token in sentence)
+    return sentences, n_words + len(sentences)
+
+
+class Kept:
+    """A training's state in OUT.training, while it lasts."""
+
+    def __init__(self, options: argparse.Namespace, learner: Learner) -> None:
+        self.path = options.out.with_name(options.out.name + ".training")
+        self.learner, self.every_s = learner, 60 * options.save_every_minutes
+        recipe = {key: getattr(options, key) for key in ("n_epochs", "batch_tokens", "lr", "seed")}
+        self.of = recipe | learner.model.settings | {"text": learner.text.digest()}
+        self._last = time.monotonic()
+
+    def restore(self) -> None:
+        """Go on where an earlier training of the same text and recipe ended, if one did.
+
+        Raises:
+            UserError: what is kept belongs to another one, or is damaged.
+        """
+        if not self.path.is_file():
+            return
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            same = state["of"] == self.of
+            if same:
+                self.learner.restore(state)
+        except Exception as error:  # whatever PyTorch makes of a damaged file
+            raise UserError(f"{self.path}: damaged ({error}); delete it to start over.") from error
+        if not same:
+            raise UserError(
+                f"{self.path}: belongs to a training with other text or settings; give the same "
+                "again to finish it, or delete it to start over."
+            )
+        print(f"{self.path}: goes on at step {self.learner.step:,}")
+
+    def save(self) -> None:
+        """Keep the state as it is now."""
+        with atomic_write(self.path) as file:
+            torch.save(self.learner.state() | {"of": self.of}, file)
+        self._last = time.monotonic()
+
+    def save_if_due(self) -> None:
+        """The same, where some minutes have passed."""
+        if time.monotonic() - self._last > self.every_s:
+            self.save()
+
+    def remove(self) -> None:
+        """The training has ended."""
+        self.path.unlink(missing_ok=True)
+
+
+def learn(learner: Learner, kept: Kept, heldout: tuple[list[list[int]], int] | None) -> None:
+    """Take all steps that are left, with a progress bar; tell the perplexity after each pass."""
+    with tqdm(total=learner.total_steps, initial=learner.step, unit="step", disable=None) as bar:
+        try:
+            learner.run(_Watch(learner, kept, heldout, bar))
+        except KeyboardInterrupt:
+            kept.save()
+            raise
+
+
+class _Watch:
+    """What happens after each step."""
+
+    def __init__(self, learner: Learner, kept: Kept, heldout, bar: tqdm) -> None:
+        self.learner, self.kept, self.heldout, self.bar = learner, kept, heldout, bar
+        self.loss = self.n = 0
+        self.started = time.monotonic()
+
+    def __call__(self, loss: float, n: int) -> None:
+        self.loss, self.n = self.loss + loss * n, self.n + n
+        self.bar.update()
+        self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        self.kept.save_if_due()
+        if (epoch := self.learner.epoch()).is_integer():
+            self._tell(int(epoch))
+
+    def _tell(self, epoch: int) -> None:
+        speed = self.n / (time.monotonic() - self.started)
+        told = f"pass {epoch}: loss {self.loss / self.n:.3f} a piece, {speed:,.0f} pieces a second"
+        if self.heldout:
+            found = perplexity(self.learner.model, *self.heldout)
+            told += f"; perplexity of held-out words and ends {found:.4g}"
+        self.bar.write(told)
+        self.loss = self.n = 0
+        self.started = time.monotonic()
+
+
+def perplexity(model: NeuralLM, sentences: list[list[int]], n_words: int) -> float:
+    """Of a word or end, whatever pieces it has: comparable with that of an n-gram model."""
+    return math.exp(-float(model.score(sentences).sum()) / n_words)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -10,15 +10,18 @@ import torch
 from src.batch import Hypothesis
 from src.decoders.fusion import TokenFusion
 from src.decoders.lexicon_file import read_lexicon
-from src.decoders.prefix_beam import PrefixBeam
+from src.decoders.prefix_beam import PrefixBeam, check_whole
+from src.decoders.rescoring import Rescorer, best_first, read
 from src.decoders.word_fusion import WordFusion
 from src.decoders.word_list import WordList, spelt_by_letters
 from src.language_models import BOS, EOS, UNK, NGram
 from src.language_models.grams import SPACE
 from src.text import Vocabulary
+from src.text.words_within import spell_words
 from src.utils.errors import UserError
 
 LM_WEIGHT, BONUS = 0.8, 1.0  # where nobody has tuned them
+SHARE = 0.5  # of the neural model
 
 
 class FusedBeam(PrefixBeam):
@@ -44,10 +47,14 @@ class FusedBeam(PrefixBeam):
             `read_lexicon`), for phonemes; its words may come out instead of the model's, and
             `Hypothesis.words` names them. Those that the model doesn't know share the probability
             of <unk> among them. None = words are spelt by their letters.
+        rescorer: a neural language model from scripts.train_neural_lm, which judges whole readings
+            at the end of the search (see `Rescorer`); None = only the n-gram model does.
+        rescorer_share: of lm_weight, 0 … 1: what it takes from the n-gram model.
+        n_rescored: prefixes that it judges; at most beam_width, at least n_best.
 
     Raises:
-        UserError: no language model, one that shares no word with the vocabulary, or an
-            impossible weight.
+        UserError: no language model, one that shares no word with the vocabulary, an impossible
+            weight, or a rescorer where nothing spells words.
     """
 
     def __init__(
@@ -59,6 +66,9 @@ class FusedBeam(PrefixBeam):
         hotwords: Mapping[str, float] | None = None,
         unknown: float | None = None,
         lexicon: str | Path | None = None,
+        rescorer: str | Path | None = None,
+        rescorer_share: float = SHARE,
+        n_rescored: int = 32,
         beam_width: int = 32,
         n_best: int = 5,
         token_threshold: float | None = -8.0,
@@ -80,6 +90,15 @@ class FusedBeam(PrefixBeam):
         hotwords = {} if hotwords is None else hotwords
         _check_weights(weight, bonus, hotwords, unknown)
         model = NGram.load(language_model)
+        self.rescorer = None if rescorer is None else Rescorer(rescorer, rescorer_share)
+        if rescorer is not None:
+            check_whole("n_rescored", n_rescored, "at least 1 reading is judged", 32)
+            if not lexicon and not spell_words(vocabulary.symbols):
+                raise UserError(
+                    f"decoder.rescorer={rescorer} judges words, but this model writes "
+                    f"{vocabulary.describe()}; name a decoder.lexicon that reads words in them."
+                )
+            self.n_judged = max(n_best, min(n_rescored, beam_width))
         self.words: tuple[str, ...] = ()  # of the lexicon, where there is one
         of_words = {"lexicon": lexicon, "hotwords": hotwords or None, "unknown": unknown}
         given = [key for key, value in of_words.items() if value is not None]
@@ -100,13 +119,15 @@ class FusedBeam(PrefixBeam):
         self.fusion = WordFusion(words, model, weight, bonus)
         self.words = tuple(spellings) if lexicon else ()
 
-    def with_words(self, hypothesis: Hypothesis) -> Hypothesis:
-        """See `PrefixBeam`."""
-        if not self.words:
-            return hypothesis
-        found = self.fusion.words_of(hypothesis.tokens)
-        words = tuple(self.words[word] if word >= 0 else UNK for word in found)
-        return replace(hypothesis, words=words)
+    def judged(self, n_bests: list[list[Hypothesis]]) -> list[list[Hypothesis]]:
+        """See `PrefixBeam`: words that a lexicon reads, and what the neural model says of them."""
+        if not self.words and not self.rescorer:
+            return n_bests
+        found = read(self.fusion, self.words, n_bests)
+        if self.rescorer:
+            self.rescorer.model.to(self.fusion.model.keys.device)
+            return self.rescorer([list(chain(*n_best)) for n_best in found], self.fusion.weight)
+        return [best_first(readings[0][0] for readings in n_best) for n_best in found]
 
 
 def _check_weights(

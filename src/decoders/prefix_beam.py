@@ -53,7 +53,7 @@ class PrefixBeam:
         n_tokens: int | None = None,
         mbr_scale: float | None = None,
     ) -> None:
-        _check_whole("beam_width", beam_width, "the beam must hold at least 1 prefix", 16)
+        check_whole("beam_width", beam_width, "the beam must hold at least 1 prefix", 16)
         if type(n_best) is not int or not 1 <= n_best <= beam_width:
             raise UserError(
                 f"decoder.n_best is {n_best}; a beam of {beam_width} gives 1 to {beam_width} "
@@ -62,11 +62,11 @@ class PrefixBeam:
         _check_log("token_threshold", token_threshold, "-10 leaves out what is below 0.005 %")
         _check_log("blank_threshold", blank_threshold, "-0.001 passes over blanks above 99.9 %")
         if n_tokens is not None:
-            _check_whole("n_tokens", n_tokens, "at least 1 token may begin in a frame", 8)
+            check_whole("n_tokens", n_tokens, "at least 1 token may begin in a frame", 8)
         check_scale(mbr_scale)
         self.vocabulary = vocabulary
         self.beam_width = beam_width
-        self.n_best = n_best
+        self.n_best = self.n_judged = n_best
         self.token_threshold = token_threshold
         self.blank_threshold = blank_threshold
         self.n_tokens = n_tokens or len(vocabulary)
@@ -96,27 +96,27 @@ class PrefixBeam:
         found = search(frames, self.beam_width, self.fusion)
         acoustic, added = self._scores(found)
         totals, places = (acoustic + added).sort(dim=1, descending=True, stable=True)
-        places, totals = places[:, : self.n_best], totals[:, : self.n_best]
+        places, totals = places[:, : self.n_judged], totals[:, : self.n_judged]
         scores = torch.stack([acoustic.gather(1, places), added.gather(1, places), totals], 1)
         order = found.order.tolist()
         rows = zip(
             order, spell(found, places), scores.tolist(), frames.places.tolist(), strict=True
         )
         n_bests = {i: self._hypotheses(*texts) for i, *texts in rows}
+        n_bests = self.judged([n_bests[i] for i in range(len(order))])
         if self.mbr_scale is not None:
             words = spell_words(self.vocabulary.symbols)
-            n_bests = {i: least_risk_first(n, self.mbr_scale, words) for i, n in n_bests.items()}
-        n_bests = [n_bests[i] for i in range(len(order))]
-        firsts = [self.with_words(n_best[0]) for n_best in n_bests]
+            n_bests = [least_risk_first(n_best, self.mbr_scale, words) for n_best in n_bests]
+        firsts = [n_best[0] for n_best in n_bests]
         firsts = with_times(firsts, log_probs.cpu(), lengths.cpu())
         return [
-            [first, *(replace(other, frames=()) for other in n_best[1:])]
+            [first, *(replace(other, frames=()) for other in n_best[1 : self.n_best])]
             for first, n_best in zip(firsts, n_bests, strict=True)
         ]
 
-    def with_words(self, hypothesis: Hypothesis) -> Hypothesis:
-        """The same with the words of a lexicon, where there is one."""
-        return hypothesis
+    def judged(self, n_bests: list[list[Hypothesis]]) -> list[list[Hypothesis]]:
+        """The hypotheses of each utterance, best first, after a second look at them."""
+        return n_bests
 
     def _scores(self, found: Found) -> tuple[Tensor, Tensor]:
         """Of each prefix of the last beam, (B, W) float64: log-probability of its alignments, and
@@ -158,7 +158,8 @@ class PrefixBeam:
         ]
 
 
-def _check_whole(key: str, value: object, why: str, good: int) -> None:
+def check_whole(key: str, value: object, why: str, good: int) -> None:
+    """Refuse a key of the decoder that is no whole number from 1 up."""
     if type(value) is not int or value < 1:
         raise UserError(
             f"decoder.{key} is {value}; {why} (a whole number, {good} is a good start)."

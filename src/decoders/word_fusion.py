@@ -1,6 +1,6 @@
 """Shallow fusion of a language model over words, spelt by a prefix tree."""
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,15 @@ from src.decoders.word_list import WordList
 from src.language_models import UNK, NGram
 
 LEAST = -1e30  # a number that sums survive
+
+
+class Ended(NamedTuple):
+    """Words that end in nodes of the tree; each tensor's first axis is that of homophones."""
+
+    scores: Tensor  # what they add, −inf where there is none
+    log_probs: Tensor  # the language model's natural logs, unweighted
+    contexts: Tensor  # after them
+    words: Tensor  # their numbers in the lexicon; −1 for one that it lacks
 
 
 class WordFusion:
@@ -32,7 +41,8 @@ class WordFusion:
         weight: of the language model's natural logs.
         bonus: natural log, added for each word.
 
-    Of words that are spelt alike the likeliest in its place is taken, once and for all.
+    Of words that are spelt alike the search takes the likeliest after those before it, once and for
+    all; what follows is heard when it has ended (see `read_words`).
     """
 
     def __init__(self, words: WordList, model: NGram, weight: float, bonus: float) -> None:
@@ -119,35 +129,20 @@ class WordFusion:
         scores, after = _if_begun(nodes, contexts, *self._end_word(nodes, contexts))
         return scores - promised + weighted(self.weight, end_of_sentence(self.model, after))
 
-    def words_of(self, tokens: Sequence[int]) -> list[int]:
-        """Numbers of the words that `tokens` spell, of homophones the likeliest in its place; −1
-        for one that the lexicon lacks."""
-        nodes = torch.tensor([ROOT], device=self.children.device)
-        contexts = torch.full_like(nodes, self.model.start())
-        found = []
-        for token in [*tokens, None]:
-            if (token is None or self.divides[token]) and int(nodes) != ROOT:
-                scores, after = self._end_each(nodes, contexts)
-                best = scores.argmax(0)
-                found.append(int(self.ends[int(best), int(nodes)]))
-                nodes, contexts = torch.full_like(nodes, ROOT), after.gather(0, best[None])[0]
-            if token is not None:
-                nodes = self.children.take(nodes * self.n_tokens + token).long()
-        return found
-
-    def _end_each(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of every word that ends in `nodes`, −inf where none does, and contexts then; one
-        axis more in front, of homophones."""
-        shape = (len(self.words), *nodes.shape)
-        words, boosts = (
-            x.index_select(1, nodes.flatten()).view(shape) for x in (self.words, self.boosts)
-        )
-        scores, after = self.model.score(contexts.expand_as(words), words)
-        return weighted(self.weight, scores) + boosts, after
+    def ending(self, nodes: Tensor, contexts: Tensor) -> Ended:
+        """All words that may end in `nodes` after `contexts`."""
+        self.ends, self._shares = self.ends.to(nodes.device), self._shares.to(nodes.device)
+        words, boosts, numbers = (_at(nodes, x) for x in (self.words, self.boosts, self.ends))
+        logs, after = self.model.score(contexts.expand_as(words), words)
+        scores = weighted(self.weight, logs) + boosts
+        return Ended(scores, logs + self._shares[numbers], after, numbers)
 
     def _end_word(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """The same of the likeliest of them."""
-        scores, after = self._end_each(nodes, contexts)
+        """Scores of the likeliest word that ends in each of `nodes`, −inf where none does, and
+        contexts then."""
+        words, boosts = _at(nodes, self.words), _at(nodes, self.boosts)
+        scores, after = self.model.score(contexts.expand_as(words), words)
+        scores = weighted(self.weight, scores) + boosts
         if len(scores) == 1:
             return scores[0], after[0]
         scores, best = scores.max(0)
@@ -166,6 +161,11 @@ class WordFusion:
         all_scores = torch.full(nodes.shape, FORBIDDEN)
         all_scores.view(-1).index_copy_(0, ends, scores)
         return all_scores, contexts.flatten().index_copy(0, ends, after).view(contexts.shape)
+
+
+def _at(nodes: Tensor, table: Tensor) -> Tensor:
+    """What a table (H, n nodes) holds of `nodes`; one axis more in front, of homophones."""
+    return table.index_select(1, nodes.flatten()).view(len(table), *nodes.shape)
 
 
 def _if_begun(

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from src.language_models import estimate, write_arpa
+from src.language_models import NeuralLM, estimate, write_arpa
 from tests.cli.conftest import run, small
 from tests.cli.in_process import call, inference_arguments, untrained
 from tests.recordings import TONE, write
@@ -42,9 +43,31 @@ def test_only_words_of_the_language_model_are_read_and_each_share_is_told(letter
         )
 
 
+def test_a_neural_model_judges_what_the_beam_found(letters, words, tmp_path):
+    write(tmp_path / "talk.wav", TONE)
+    torch.manual_seed(0)
+    pieces = ("▁", *"abcdefghijklmnopqrstuvwxyz'")
+    NeuralLM(pieces, width=16, n_layers=1).save(tmp_path / "neural.safetensors")
+    read = {}
+    for share in (0.0, 1.0):
+        keys = ("decoder=beam_lm", f"decoder.language_model={words}", "decoder.bonus=6.0")
+        keys = (*keys, f"decoder.rescorer={tmp_path / 'neural.safetensors'}")
+        out = tmp_path / str(share)
+        arguments = inference_arguments(letters, out, *keys, f"decoder.rescorer_share={share}")
+        assert call("inference", *arguments, f"input={tmp_path / 'talk.wav'}").status == 0
+        [path] = out.rglob("*talk.json")
+        n_best = json.loads(path.read_text("utf-8"))["n_best"]
+        read[share] = {h["text"]: h["score"] for h in n_best}
+        assert list(read[share].values()) == sorted(read[share].values(), reverse=True)
+    same = read[0.0].keys() & read[1.0].keys()
+    assert not same or all(read[0.0][text] != read[1.0][text] for text in same)
+    assert read[0.0] != read[1.0]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("decoder.rescorer=nowhere.safetensors", "nowhere.safetensors: no such language model"),
         ("decoder.language_model=null", "decoder.language_model is null; name a file"),
         ("decoder.language_model=nowhere.lm", "nowhere.lm: no such"),
         ("decoder.lm_weight=-2", "decoder.lm_weight is -2"),

@@ -35,22 +35,14 @@ def files(tmp_path_factory):
 
 
 def read_words(model: NGram, spellings: list[str], weight: float, bonus: float):
-    """Score and words of a text, each homophone chosen by what comes before it; None if it has
-    none of our words."""
-    chosen, total = [], 0.0
-    for spelling in spellings:
-        options = []
-        for word, known in LEXICON.items():
-            if spelling in known:
-                log = sum(model.sentence([*chosen, word], ends=False)[len(chosen) :])
-                log -= np.log(len(STRANGERS)) if word in STRANGERS else 0.0
-                options.append((weight * log + bonus, word))
-        if not options:
-            return None
-        best, word = max(options)
-        chosen.append(word)
-        total += best
-    return total + weight * model.sentence(chosen)[-1], tuple(chosen)
+    """Score and words of the likeliest reading of a text; None if it has none of our words."""
+    options = [[word for word in LEXICON if part in LEXICON[word]] for part in spellings]
+    readings = []
+    for words in itertools.product(*options):
+        log = sum(model.sentence(words))
+        log -= np.log(len(STRANGERS)) * sum(word in STRANGERS for word in words)
+        readings.append((weight * log + bonus * len(words), words))
+    return max(readings, default=None)
 
 
 @settings(max_examples=15, deadline=None)
@@ -81,15 +73,20 @@ def test_a_wide_beam_reads_the_words_that_the_definition_does(files, seed, n_fra
         assert n_best[0].words == words[n_best[0].text]
 
 
-def test_a_homophone_is_chosen_by_what_comes_before_it(files):
+def test_a_homophone_is_chosen_by_what_stands_on_both_sides_of_it(files):
     arpa, lexicon = files
-    spoken = torch.full((1, 5, 4), -12.0)
-    spoken[0, range(5), [2, 0, 1, 2, 3]] = 0.0  # AY | AY N
-    decoder = FusedBeam(VOCABULARY, arpa, lexicon=lexicon, lm_weight=1.0)
-    [[best, *_]] = decoder(Emissions(spoken.log_softmax(-1), torch.tensor([5])))
     model = NGram.load(arpa)
-    likelier = max(("I", "eye"), key=lambda word: model.sentence([word], ends=False))
-    assert best.text == "AY | AY N" and best.words == (likelier, "in")
+    first = max(("I", "eye"), key=lambda word: model.sentence([word], ends=False))
+    chosen = set()
+    for rest, path in (("in", [2, 0, 1, 2, 3]), ("nigh", [2, 1, 3, 2, 0])):
+        spoken = torch.full((1, 5, 4), -12.0)
+        spoken[0, range(5), path] = 0.0  # AY | AY N, and AY | N AY
+        decoder = FusedBeam(VOCABULARY, arpa, lexicon=lexicon, lm_weight=1.0)
+        [[best, *_]] = decoder(Emissions(spoken.log_softmax(-1), torch.tensor([5])))
+        likelier = max(("I", "eye"), key=lambda word: sum(model.sentence([word, rest])))
+        assert best.words == (likelier, rest)
+        chosen.add(likelier)
+    assert chosen - {first}  # so what follows was heard
 
 
 def test_a_homophone_that_the_model_does_not_know_hides_none_that_it_does(tmp_path):
@@ -103,6 +100,17 @@ def test_a_homophone_that_the_model_does_not_know_hides_none_that_it_does(tmp_pa
         decoder = FusedBeam(VOCABULARY, tmp_path / "words.arpa", lexicon=tmp_path / "lexicon")
         [[best, *_]] = decoder(Emissions(spoken.log_softmax(-1), torch.tensor([5])))
         assert best.words == ("eye", "in")
+
+
+def test_a_text_that_breaks_off_within_a_word_says_so(tmp_path, files):
+    (tmp_path / "lexicon").write_text("nigh N AY\nin AY N\n", encoding="utf-8")
+    decoder = FusedBeam(VOCABULARY, files[0], lexicon=tmp_path / "lexicon", beam_width=1, n_best=1)
+    spoken = torch.full((1, 3, 4), -200.0)
+    for path, words in (([2, 3, 1], ("in",)), ([3, 2, 2], ("nigh",)), ([3, 3, 3], ("<unk>",))):
+        spoken[:] = -200.0
+        spoken[0, range(3), path] = 0.0
+        [[best, *_]] = decoder(Emissions(spoken.log_softmax(-1), torch.tensor([3])))
+        assert best.words == words
 
 
 def test_mbr_keeps_the_words_of_what_it_chooses(files):

@@ -50,7 +50,7 @@ class FusedBeam(PrefixBeam):
         rescorer: a neural language model from scripts.train_neural_lm, which judges whole readings
             at the end of the search (see `Rescorer`); None = only the n-gram model does.
         rescorer_share: of lm_weight, 0 … 1: what it takes from the n-gram model.
-        n_rescored: prefixes that it judges; at most beam_width, at least n_best.
+        n_rescored: readings that it judges, the best before it; at least n_best.
 
     Raises:
         UserError: no language model, one that shares no word with the vocabulary, an impossible
@@ -90,15 +90,9 @@ class FusedBeam(PrefixBeam):
         hotwords = {} if hotwords is None else hotwords
         _check_weights(weight, bonus, hotwords, unknown)
         model = NGram.load(language_model)
-        self.rescorer = None if rescorer is None else Rescorer(rescorer, rescorer_share)
+        self.rescorer = None
         if rescorer is not None:
-            check_whole("n_rescored", n_rescored, "at least 1 reading is judged", 32)
-            if not lexicon and not spell_words(vocabulary.symbols):
-                raise UserError(
-                    f"decoder.rescorer={rescorer} judges words, but this model writes "
-                    f"{vocabulary.describe()}; name a decoder.lexicon that reads words in them."
-                )
-            self.n_judged = max(n_best, min(n_rescored, beam_width))
+            self._let_judge(rescorer, rescorer_share, n_rescored, lexicon is not None)
         self.words: tuple[str, ...] = ()  # of the lexicon, where there is one
         of_words = {"lexicon": lexicon, "hotwords": hotwords or None, "unknown": unknown}
         given = [key for key, value in of_words.items() if value is not None]
@@ -118,6 +112,16 @@ class FusedBeam(PrefixBeam):
         words = WordList.of(model, vocabulary, spellings, hotwords, unknown)
         self.fusion = WordFusion(words, model, weight, bonus)
         self.words = tuple(spellings) if lexicon else ()
+
+    def _let_judge(self, rescorer: str | Path, share: float, n: int, has_lexicon: bool) -> None:
+        check_whole("n_rescored", n, "at least 1 reading is judged", 32)
+        if not has_lexicon and not spell_words(self.vocabulary.symbols):
+            raise UserError(
+                f"decoder.rescorer={rescorer} judges words, but this model writes "
+                f"{self.vocabulary.describe()}; name a decoder.lexicon that reads words in them."
+            )
+        self.rescorer = Rescorer(rescorer, share, max(self.n_best, n))
+        self.n_judged = max(self.n_best, min(n, self.beam_width))
 
     def judged(self, n_bests: list[list[Hypothesis]]) -> list[list[Hypothesis]]:
         """See `PrefixBeam`: words that a lexicon reads, and what the neural model says of them."""

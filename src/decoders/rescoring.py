@@ -30,15 +30,16 @@ class Rescorer:
     Args:
         path: a file from scripts.train_neural_lm.
         share: 0 … 1.
+        n: readings of an utterance that are judged, the best ones; the others are left out.
 
     Raises:
         UserError: the file can't be read, or the share is none.
     """
 
-    def __init__(self, path: str | Path, share: float) -> None:
+    def __init__(self, path: str | Path, share: float, n: int) -> None:
         if not isinstance(share, int | float) or not 0 <= share <= 1:
             raise UserError(f"decoder.rescorer_share is {share}; expected a number from 0 to 1.")
-        self.model, self.share = NeuralLM.load(path), share
+        self.model, self.share, self.n = NeuralLM.load(path), share, n
         self._pieces = Pieces((BLANK, *self.model.pieces))
         self._index = {piece: i for i, piece in enumerate(self._pieces.symbols) if i}
 
@@ -49,6 +50,7 @@ class Rescorer:
             judged: of each utterance at least one.
             weight: lm_weight.
         """
+        judged = [sorted(some, key=lambda pair: -pair[0].score)[: self.n] for some in judged]
         texts = list(dict.fromkeys(text_of(h) for readings in judged for h, _ in readings))
         logs = dict(zip(texts, self.log_probs(texts), strict=True))
         share = self.share * weight

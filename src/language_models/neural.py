@@ -37,7 +37,7 @@ class NeuralLM(nn.Module):
     """
 
     def __init__(
-        self, pieces: Sequence[str], width: int = 512, n_layers: int = 2, dropout: float = 0.2
+        self, pieces: Sequence[str], width: int = 512, n_layers: int = 2, dropout: float = 0.1
     ) -> None:
         super().__init__()
         self.pieces = tuple(pieces)

@@ -37,8 +37,8 @@ class Recipe:
     """
 
     n_epochs: int = 6
-    batch_tokens: int = 8192
-    lr: float = 2e-3
+    batch_tokens: int = 2048
+    lr: float = 4e-3
     weight_decay: float = 0.01
     seed: int = 0
 

@@ -36,7 +36,7 @@ def files(tmp_path_factory):
 
 def every_reading(emissions: Emissions, files, share: float, weight: float, bonus: float):
     """Score of each text of words, by its best spelling."""
-    model, rescorer = NGram.load(files[0]), Rescorer(files[2], 0.5)
+    model, rescorer = NGram.load(files[0]), Rescorer(files[2], 0.5, 9)
     found: dict[tuple[str, str], float] = {}
     acoustic: dict[str, float] = {}
     for tokens, log in sequence_scores(emissions.log_probs[0].double().numpy()).items():
@@ -62,7 +62,7 @@ def test_the_best_words_are_those_of_the_formula(files, seed, share, weight, bon
     truth = every_reading(emissions, files, share, weight, bonus)
     decoder = FusedBeam(
         VOCABULARY, arpa, weight, bonus, lexicon=lexicon, rescorer=neural, rescorer_share=share,
-        n_rescored=500, **WIDE,
+        n_rescored=5000, **WIDE,
     )  # fmt: skip
     [n_best] = decoder(emissions)
     found = {(h.text, " ".join(h.words)): h.score for h in n_best}
@@ -87,7 +87,7 @@ def test_a_homophone_is_chosen_by_what_comes_after_it_too(files):
         [[best, *_]] = decoder(emissions)
         assert best.text == "AY | N AY" and len(best.frames) == 4 and best.words[1] == "nigh"
         ngram = NGram.load(arpa)
-        rescorer = Rescorer(neural, share)
+        rescorer = Rescorer(neural, share, 9)
         expected = max(
             ("I", "eye"),
             key=lambda w: (
@@ -109,9 +109,14 @@ def test_letters_with_a_model_of_words_or_of_letters(tmp_path, files):
         kept = {"lm_weight": 0.9, "bonus": 0.2, "beam_width": 200, "n_best": 200}
         plain = FusedBeam(vocabulary, tmp_path / f"{name}.arpa", **kept)
         second = FusedBeam(
-            vocabulary, tmp_path / f"{name}.arpa", rescorer=files[2], rescorer_share=0.6, **kept
+            vocabulary,
+            tmp_path / f"{name}.arpa",
+            rescorer=files[2],
+            rescorer_share=0.6,
+            n_rescored=200,
+            **kept,
         )
-        rescorer, ngram = Rescorer(files[2], 0.6), NGram.load(tmp_path / f"{name}.arpa")
+        rescorer, ngram = Rescorer(files[2], 0.6, 9), NGram.load(tmp_path / f"{name}.arpa")
         for before, after in zip(plain(emissions), second(emissions), strict=True):
             by_text = {h.text: h.score for h in before}
             assert len(before) == len(after) > 3
@@ -121,6 +126,20 @@ def test_letters_with_a_model_of_words_or_of_letters(tmp_path, files):
                 change = rescorer.log_probs([h.text])[0] - sum(ngram.sentence(units))
                 # Two texts may write the same: a space at the start spells nothing.
                 assert h.score == pytest.approx(by_text[h.text] + 0.9 * 0.6 * change, abs=1e-3)
+
+
+def test_only_the_best_readings_are_judged(files):
+    arpa, lexicon, neural = files
+    emissions = random_emissions(1, [5], n_tokens=4)
+    keys = {"lexicon": lexicon, "rescorer": neural, "n_best": 20}
+    few = FusedBeam(VOCABULARY, arpa, n_rescored=3, **keys | {"n_best": 1})(emissions)[0]
+    before = FusedBeam(VOCABULARY, arpa, rescorer_share=0.0, **keys)(emissions)[0]
+    after = FusedBeam(VOCABULARY, arpa, **keys)(emissions)[0]
+    rank = {(h.text, h.words): i for i, h in enumerate(before)}
+    best = min(
+        range(len(after)), key=lambda i: (rank.get((after[i].text, after[i].words), 99) >= 3, i)
+    )
+    assert (few[0].text, few[0].words) == (after[best].text, after[best].words)
 
 
 def test_an_utterance_of_nothing_and_one_that_nothing_fits(files):
@@ -147,7 +166,7 @@ def test_a_gpu_reads_as_the_cpu_does(files):
 
 
 def test_signs_without_a_piece_cost_something(files):
-    rescorer = Rescorer(files[2], 0.5)
+    rescorer = Rescorer(files[2], 0.5, 9)
     plain, strange = rescorer.log_probs(["in", "inß"])
     assert strange == pytest.approx(plain + STRANGE, abs=1e-5)
 
@@ -167,7 +186,7 @@ def test_a_number_of_readings_that_is_none_is_refused(files, n):
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "half", None])
 def test_a_share_that_is_none_is_refused(files, share):
     with pytest.raises(UserError, match=f"decoder.rescorer_share is {share}; expected a number"):
-        Rescorer(files[2], share)
+        Rescorer(files[2], share, 9)
 
 
 def test_a_batch_reads_as_its_utterances_alone(files):

@@ -33,8 +33,9 @@ def main(config: DictConfig) -> int:
         job.loader, folder, job.n_decoders, job.decode_batch
     )
     if predictions:
-        model = job.decoder.get("language_model")
-        with_model = f" with {Path(model).name}" if model else ""
+        files = [job.decoder.get(key) for key in ("language_model", "rescorer")]
+        models = " and ".join(Path(file).name for file in files if file)
+        with_model = f" with {models}" if models else ""
         count = f"{len(predictions):,} utterances"
         print(f"\n{job.name}: {count}, read by {job.checkpoint}{with_model}")
         unknown = all(prediction.target is None for prediction in predictions)

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import math
+import pickle
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,8 +14,9 @@ from tqdm import tqdm
 
 from scripts.lm_text import Units, add_text_arguments, check_text, listed, printed
 from src.language_models import UNK, NeuralLM
+from src.language_models.neural import LARGEST
 from src.language_models.neural_training import Learner, Recipe, Text
-from src.utils.arguments import number_above, whole_number
+from src.utils.arguments import number_above, share, whole_number
 from src.utils.devices import pick_device, pick_precision
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
@@ -29,17 +31,19 @@ that an n-gram model guided:
   python -m scripts.train_neural_lm train-clean-100.text.xz --drop-first-field --bpe bpe.model \\
       --books books/*.txt.xz --spoken mr=mister mrs=missus dr=doctor --out saved/neural.safetensors
   python inference.py checkpoint=saved/RUN decoder=beam_lm decoder.language_model=words.lm \\
-      decoder.rescorer=saved/neural.safetensors decoder.n_best=32
+      decoder.rescorer=saved/neural.safetensors decoder.beam_width=64
 
 The text is cleaned as for scripts.train_lm and cut into the pieces of --bpe, so that any word can
 be judged; the file holds the pieces too. Sentences with other signs, such as digits, are left out.
 Every few minutes, and at Ctrl-C, the training is kept in OUT.training, from where the same command
 goes on. Never learn from the text that you test on."""
+NOT_YET = "nothing is learnt yet; run it again to start over"
 NEXT_TIME = "the same command goes on from the step that is kept beside --out"
+DAMAGE = (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, RuntimeError)
 RECIPE = Recipe()
 
 
-@ctrl_c_ends("train_neural_lm", NEXT_TIME)
+@ctrl_c_ends("train_neural_lm", NOT_YET)
 def main(words: Sequence[str] | None = None) -> None:
     """Read, learn, write, tell. A person's mistake ends in one line and status 1."""
     logging.basicConfig(level=logging.INFO, format="train_neural_lm: %(message)s")
@@ -60,13 +64,23 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add_text_arguments(parser)
     add, above = parser.add_argument, number_above(0)
     add("--bpe", metavar="MODEL", required=True, help="of scripts.train_bpe: the pieces of words")
-    add("--width", type=whole_number(8), default=512, help="of its layers (default 512)")
-    add("--n_layers", type=whole_number(1), default=2, help="LSTM layers (default 2)")
-    add("--dropout", type=number_above(-1e-9, 1), default=0.1, help="default 0.1")
+    add(
+        "--width",
+        type=whole_number(8, LARGEST["width"]),
+        default=512,
+        help="of its layers (default 512)",
+    )
+    add(
+        "--n_layers",
+        type=whole_number(1, LARGEST["n_layers"]),
+        default=2,
+        help="LSTM layers (default 2)",
+    )
+    add("--dropout", type=share, default=0.1, help="default 0.1")
     add("--n_epochs", type=whole_number(1), default=RECIPE.n_epochs, help="passes (default 6)")
     add("--batch_tokens", type=whole_number(1), default=RECIPE.batch_tokens, help="default 2048")
     add("--lr", type=above, default=RECIPE.lr, help="highest learning rate (default 0.004)")
-    add("--seed", type=whole_number(0), default=RECIPE.seed, help="default 0")
+    add("--seed", type=whole_number(0, 2**31), default=RECIPE.seed, help="default 0")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--precision", default="auto", help="auto, float32 or bf16")
     add("--save_every_minutes", type=above, default=5.0, help="default 5")
@@ -85,10 +99,11 @@ def train(options: argparse.Namespace) -> None:
     device = pick_device(options.device)
     precision = pick_precision(options.precision, device)
     units = Units("piece", options.bpe, dict(options.spoken))
-    text = Text(tokens(units, printed(options)))
+    sentences = Sentences(units, printed(options))
+    text = Text(sentences)
     if not len(text):
         raise UserError("No sentence in that text can be written in the pieces of --bpe.")
-    units.tell()
+    sentences.tell("the text")
     heldout = read_heldout(options)
     torch.manual_seed(options.seed)
     pieces = units.vocabulary.symbols[1:]
@@ -106,18 +121,35 @@ def train(options: argparse.Namespace) -> None:
     )
     kept = Kept(options, learner)
     kept.restore()
-    learn(learner, kept, heldout)
-    model.save(options.out)
-    kept.remove()
+    with ctrl_c_ends("train_neural_lm", NEXT_TIME):
+        kept.save()  # which tells now, not after hours, if nothing can be written there
+        learn(learner, kept, heldout)
+        model.save(options.out)
+        kept.remove()
     print(f"{options.out}: {options.out.stat().st_size / 1e6:,.1f} MB")
 
 
-def tokens(units: Units, sentences: Iterator[str]) -> Iterator[list[int]]:
-    """Tokens of each sentence that the pieces can write."""
-    index = {piece: i for i, piece in enumerate(units.vocabulary.symbols) if i}
-    for pieces in units(sentences):
-        if UNK not in pieces:
-            yield [index[piece] for piece in pieces]
+class Sentences:
+    """Tokens of each sentence that the pieces can write; the others are counted."""
+
+    def __init__(self, units: Units, printed: Iterator[str]) -> None:
+        self.units, self.printed = units, printed
+        self.n_left_out = 0
+
+    def __iter__(self) -> Iterator[list[int]]:
+        index = {piece: i for i, piece in enumerate(self.units.vocabulary.symbols) if i}
+        for pieces in self.units(self.printed):
+            if UNK in pieces:
+                self.n_left_out += 1
+            else:
+                yield [index[piece] for piece in pieces]
+
+    def tell(self, what: str) -> None:
+        """How much of it there was."""
+        print(
+            f"{what}: {self.units.n:,} pieces; {self.n_left_out:,} sentences with signs that the "
+            "pieces can't write are left out"
+        )
 
 
 def read_heldout(options: argparse.Namespace) -> tuple[list[list[int]], int] | None:
@@ -125,9 +157,11 @@ def read_heldout(options: argparse.Namespace) -> tuple[list[list[int]], int] | N
     if options.heldout is None:
         return None
     units = Units("piece", options.bpe, dict(options.spoken))
-    sentences = list(tokens(units, listed([options.heldout], options)))
+    told = Sentences(units, listed([options.heldout], options))
+    sentences = list(told)
     if not sentences:
         raise UserError(f"{options.heldout}: has no words, so it has no perplexity.")
+    told.tell(str(options.heldout))
     starts = {i for i, piece in enumerate(units.vocabulary.symbols) if piece.startswith("▁")}
     n_words = sum(token in starts for sentence in sentences for token in sentence)
     return sentences, n_words + len(sentences)
@@ -140,7 +174,8 @@ class Kept:
         self.path = options.out.with_name(options.out.name + ".training")
         self.learner, self.every_s = learner, 60 * options.save_every_minutes
         recipe = {key: getattr(options, key) for key in ("n_epochs", "batch_tokens", "lr", "seed")}
-        self.of = recipe | learner.model.settings | {"text": learner.text.digest()}
+        self.of = recipe | learner.model.settings
+        self.of |= {"text": learner.text.digest(), "precision": learner.precision}
         self._last = time.monotonic()
 
     def restore(self) -> None:
@@ -156,7 +191,11 @@ class Kept:
             same = state["of"] == self.of
             if same:
                 self.learner.restore(state)
-        except Exception as error:  # whatever PyTorch makes of a damaged file
+        except torch.OutOfMemoryError:  # a RuntimeError, but the file is good
+            raise
+        except OSError as error:
+            raise UserError(f"{self.path}: could not be read ({error.strerror}).") from error
+        except DAMAGE as error:
             raise UserError(f"{self.path}: damaged ({error}); delete it to start over.") from error
         if not same:
             raise UserError(
@@ -219,8 +258,10 @@ class _Watch:
 
 
 def perplexity(model: NeuralLM, sentences: list[list[int]], n_words: int) -> float:
-    """Of a word or end, whatever pieces it has: comparable with that of an n-gram model."""
-    return math.exp(-float(model.score(sentences).sum()) / n_words)
+    """Of a word or end, whatever pieces it has: comparable with that of an n-gram model, where both
+    know all words."""
+    logs = -float(model.score(sentences).sum()) / n_words
+    return math.exp(logs) if logs < 700 else math.inf
 
 
 if __name__ == "__main__":

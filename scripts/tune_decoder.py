@@ -97,7 +97,7 @@ def tune(options: argparse.Namespace) -> tuple[list[Point], str]:
     points = search(decoder, heard, targets, unit, options.rounds)
     best, model = best_of(points), job.decoder["language_model"]
     found = {**best._asdict(), "metric": unit, "part": resolved["part"], "n": len(targets)}
-    path = save_tuned(job.checkpoint, model, found)
+    path = save_tuned(job.checkpoint, model, found, job.decoder.get("rescorer"))
     save_png(surface(points, unit), path.with_suffix(".png"))
     print(f"stored in {path}, drawn in {path.with_suffix('.png')}")
     return points, unit

@@ -191,6 +191,8 @@ def _text_errors(prediction: Prediction, text: str) -> dict[str, ErrorCounts]:
 def _scored(hypothesis: Hypothesis) -> dict[str, Any]:
     """Text and score, and what the score is made of where a decoder tells."""
     record = {"text": hypothesis.text, "score": _short(hypothesis.score)}
+    if hypothesis.words is not None:
+        record["words"] = " ".join(hypothesis.words)
     if hypothesis.language:
         parts = {"acoustic": hypothesis.acoustic, "language": hypothesis.language}
         record |= {name: _short(part) for name, part in parts.items()}

@@ -89,17 +89,24 @@ def tuned_file(checkpoint: str | Path) -> Path:
     return path.with_name(f"{path.stem}.{NAME}") if is_published else path.with_name(NAME)
 
 
-def save_tuned(checkpoint: str | Path, language_model: str | Path, found: dict[str, Any]) -> Path:
-    """Keep `found` (lm_weight, bonus, and how good they were) for this pair; returns the file.
+def save_tuned(
+    checkpoint: str | Path,
+    language_model: str | Path,
+    found: dict[str, Any],
+    rescorer: str | Path | None = None,
+) -> Path:
+    """Keep `found` (lm_weight, bonus, and how good they were) for these; returns the file.
 
-    Weights for other language models stay.
+    Weights for other language models, or for the same with another rescorer, stay.
 
     Raises:
         UserError: the folder can't be written.
     """
     path = tuned_file(checkpoint)
     known = _read(path)
-    known[sha256(language_model)] = {"language_model": Path(language_model).name, **found}
+    names = {"language_model": Path(language_model).name}
+    names |= {"rescorer": Path(rescorer).name} if rescorer else {}
+    known[_key(language_model, rescorer)] = names | found
     write_json(path, known)
     return path
 
@@ -111,9 +118,16 @@ def with_tuned(decoder: Mapping[str, Any], checkpoint: str | Path) -> dict[str, 
     open_ = [key for key in WEIGHTS if key in decoder and decoder[key] is None]
     if not open_ or not isinstance(model, str) or not Path(model).is_file():
         return decoder
-    known = _read(tuned_file(checkpoint))
-    found = known.get(sha256(model), {}) if known else {}
+    known, rescorer = _read(tuned_file(checkpoint)), decoder.get("rescorer")
+    if rescorer and not Path(rescorer).is_file():
+        return decoder
+    found = known.get(_key(model, rescorer), {}) if known else {}
     return decoder | {key: found[key] for key in open_ if _is_number(found.get(key))}
+
+
+def _key(language_model: str | Path, rescorer: str | Path | None) -> str:
+    """What tells language models from others."""
+    return "+".join(sha256(file) for file in (language_model, rescorer) if file)
 
 
 def _is_number(value: object) -> bool:

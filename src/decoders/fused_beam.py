@@ -11,7 +11,7 @@ from src.batch import Hypothesis
 from src.decoders.fusion import TokenFusion
 from src.decoders.lexicon_file import read_lexicon
 from src.decoders.prefix_beam import PrefixBeam, check_whole
-from src.decoders.rescoring import Rescorer, best_first, read
+from src.decoders.rescoring import N_CHOICES, Rescorer, best_first, read
 from src.decoders.word_fusion import WordFusion
 from src.decoders.word_list import WordList, spelt_by_letters
 from src.language_models import BOS, EOS, UNK, NGram
@@ -91,8 +91,8 @@ class FusedBeam(PrefixBeam):
         _check_weights(weight, bonus, hotwords, unknown)
         model = NGram.load(language_model)
         self.rescorer = None
-        if rescorer is not None:
-            self._let_judge(rescorer, rescorer_share, n_rescored, lexicon is not None)
+        _check_share(rescorer_share)
+        check_whole("n_rescored", n_rescored, "at least 1 reading is judged", 32)
         self.words: tuple[str, ...] = ()  # of the lexicon, where there is one
         of_words = {"lexicon": lexicon, "hotwords": hotwords or None, "unknown": unknown}
         given = [key for key, value in of_words.items() if value is not None]
@@ -103,6 +103,8 @@ class FusedBeam(PrefixBeam):
                     "knows no words. Use a model of words."
                 )
             self.fusion = _of_tokens(model, vocabulary, weight, bonus)
+            if rescorer is not None:
+                self._let_judge(rescorer, rescorer_share, n_rescored)
             return
         spellings = (
             read_lexicon(lexicon, vocabulary)
@@ -112,26 +114,33 @@ class FusedBeam(PrefixBeam):
         words = WordList.of(model, vocabulary, spellings, hotwords, unknown)
         self.fusion = WordFusion(words, model, weight, bonus)
         self.words = tuple(spellings) if lexicon else ()
+        if rescorer is not None:
+            self._let_judge(rescorer, rescorer_share, n_rescored)
 
-    def _let_judge(self, rescorer: str | Path, share: float, n: int, has_lexicon: bool) -> None:
-        check_whole("n_rescored", n, "at least 1 reading is judged", 32)
-        if not has_lexicon and not spell_words(self.vocabulary.symbols):
+    def _let_judge(self, rescorer: str | Path, share: float, n: int) -> None:
+        if not self.words and not spell_words(self.vocabulary.symbols):
             raise UserError(
                 f"decoder.rescorer={rescorer} judges words, but this model writes "
                 f"{self.vocabulary.describe()}; name a decoder.lexicon that reads words in them."
             )
         self.rescorer = Rescorer(rescorer, share, max(self.n_best, n))
+        self.rescorer.check("".join(self.words or self.vocabulary.symbols[1:]), rescorer)
         self.n_judged = max(self.n_best, min(n, self.beam_width))
 
     def judged(self, n_bests: list[list[Hypothesis]]) -> list[list[Hypothesis]]:
         """See `PrefixBeam`: words that a lexicon reads, and what the neural model says of them."""
         if not self.words and not self.rescorer:
             return n_bests
-        found = read(self.fusion, self.words, n_bests)
+        found = read(self.fusion, self.words, n_bests, N_CHOICES if self.rescorer else 1)
         if self.rescorer:
             self.rescorer.model.to(self.fusion.model.keys.device)
             return self.rescorer([list(chain(*n_best)) for n_best in found], self.fusion.weight)
         return [best_first(readings[0][0] for readings in n_best) for n_best in found]
+
+
+def _check_share(share: float) -> None:
+    if isinstance(share, bool) or not _is_finite(share) or not 0 <= share <= 1:
+        raise UserError(f"decoder.rescorer_share is {share}; expected a number from 0 to 1.")
 
 
 def _check_weights(

@@ -22,18 +22,21 @@ class Reading(NamedTuple):
     log_prob: float  # of the language model, natural log, unweighted
 
 
-def read_words(fusion: WordFusion, texts: Sequence[Sequence[int]], n: int) -> list[list[Reading]]:
-    """The `n` likeliest readings of each text, best first; none of one that can't be read.
+def read_words(
+    fusion: WordFusion, texts: Sequence[Sequence[int]], n: int, n_told: int
+) -> list[list[Reading]]:
+    """The `n_told` likeliest readings of each text, best first.
 
     With n = 1 each word is the likeliest after those before it; with more, words to come have a
-    say, as the best n sentences are kept from word to word.
+    say, as the best n sentences are kept from word to word. Where a text breaks off within a word,
+    that is a word that the lexicon lacks.
     """
     if not texts:
         return []
     beam = _Beam.empty(fusion, len(texts), n)
     for tokens in _columns(texts, fusion.children.device):
         beam.read(tokens)
-    return beam.readings()
+    return beam.readings(n_told)
 
 
 class _Beam:
@@ -63,12 +66,12 @@ class _Beam:
         after = fusion.children.take(self.nodes * fusion.n_tokens + tokens).long()
         self.nodes = torch.where(is_over, ROOT, after)
 
-    def readings(self) -> list[list[Reading]]:
-        """All that were kept, with what the end of the sentence adds."""
+    def readings(self, n: int) -> list[list[Reading]]:
+        """The best `n` that were kept, with what the end of the sentence adds."""
         end = end_of_sentence(self.fusion.model, self.contexts)
-        end = end.masked_fill(end == FORBIDDEN, 0.0)  # where the search let it end all the same
         scores = self.scores + weighted(self.fusion.weight, end)
         scores, order = scores.sort(dim=1, descending=True, stable=True)
+        scores, order = scores[:, :n], order[:, :n]
         log_probs = (self.log_probs + end).gather(1, order)
         words = self._words(order)
         return [

@@ -13,7 +13,7 @@ from src.decoders.fusion import FORBIDDEN, TokenFusion
 from src.decoders.readings import Reading, read_words, token_log_probs
 from src.decoders.word_fusion import WordFusion
 from src.language_models import UNK, NeuralLM
-from src.text.bpe import Pieces
+from src.text.bpe import WORD_START, Pieces
 from src.text.characters import BLANK
 from src.utils.errors import UserError
 
@@ -25,6 +25,8 @@ STRANGE = -20.0  # natural log for a sign that the neural model can't write
 class Rescorer:
     """Gives a neural language model a share of the n-gram model's say.
 
+    Of a reading with a word that nobody spells, <unk>, it has no opinion.
+
     score = acoustic + lm_weight · ((1 − share) · log p_ngram + share · log p_neural) + bonus · n
 
     Args:
@@ -33,15 +35,29 @@ class Rescorer:
         n: readings of an utterance that are judged, the best ones; the others are left out.
 
     Raises:
-        UserError: the file can't be read, or the share is none.
+        UserError: the file can't be read.
     """
 
     def __init__(self, path: str | Path, share: float, n: int) -> None:
-        if not isinstance(share, int | float) or not 0 <= share <= 1:
-            raise UserError(f"decoder.rescorer_share is {share}; expected a number from 0 to 1.")
         self.model, self.share, self.n = NeuralLM.load(path), share, n
-        self._pieces = Pieces((BLANK, *self.model.pieces))
+        try:
+            self._pieces = Pieces((BLANK, *self.model.pieces))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         self._index = {piece: i for i, piece in enumerate(self._pieces.symbols) if i}
+
+    def check(self, letters: Iterable[str], path: str | Path) -> None:
+        """Refuse to judge texts in `letters` of which no piece is made.
+
+        Raises:
+            UserError: no piece has any of them.
+        """
+        letters = {letter for letter in letters if letter not in (" ", WORD_START)}
+        if not letters & set("".join(self.model.pieces)):
+            raise UserError(
+                f"decoder.rescorer={path}: its pieces have none of the letters of this model's "
+                f"words ({' '.join(sorted(letters)[:26])}); was it trained on upper case?"
+            )
 
     def __call__(self, judged: list[list[Judged]], weight: float) -> list[list[Hypothesis]]:
         """The hypotheses of each utterance, best first.
@@ -51,11 +67,12 @@ class Rescorer:
             weight: lm_weight.
         """
         judged = [sorted(some, key=lambda pair: -pair[0].score)[: self.n] for some in judged]
-        texts = list(dict.fromkeys(text_of(h) for readings in judged for h, _ in readings))
+        told = (h for readings in judged for h, _ in readings if UNK not in (h.words or ()))
+        texts = list(dict.fromkeys(map(text_of, told)))
         logs = dict(zip(texts, self.log_probs(texts), strict=True))
         share = self.share * weight
         rescored = [
-            [_with(h, share * (logs[text_of(h)] - before)) for h, before in readings]
+            [_with(h, share * (logs.get(text_of(h), before) - before)) for h, before in readings]
             for readings in judged
         ]
         return [best_first(n_best) for n_best in rescored]
@@ -75,20 +92,27 @@ def text_of(hypothesis: Hypothesis) -> str:
 
 
 def read(
-    fusion: TokenFusion | WordFusion, words: Sequence[str], n_bests: list[list[Hypothesis]]
+    fusion: TokenFusion | WordFusion,
+    words: Sequence[str],
+    n_bests: list[list[Hypothesis]],
+    n_told: int,
 ) -> list[list[list[Judged]]]:
     """Of each hypothesis its likeliest readings, best first; only one where tokens spell the words.
 
     Args:
         words: of the lexicon; none where there is none.
+        n_told: at most so many readings.
     """
     flat = [h for n_best in n_bests for h in n_best]
     texts = [h.tokens for h in flat]
     if isinstance(fusion, TokenFusion):
         found = [[(h, log)] for h, log in zip(flat, token_log_probs(fusion, texts), strict=True)]
     else:
-        readings = read_words(fusion, texts, N_CHOICES if words else 1)
-        found = [_readings(h, some, words) for h, some in zip(flat, readings, strict=True)]
+        readings = read_words(fusion, texts, N_CHOICES if words else 1, n_told)
+        found = [
+            _readings(h, some, words, fusion.is_open)
+            for h, some in zip(flat, readings, strict=True)
+        ]
     found = iter(found)
     return [[next(found) for _ in n_best] for n_best in n_bests]
 
@@ -99,11 +123,13 @@ def best_first(n_best: Iterable[Hypothesis]) -> list[Hypothesis]:
 
 
 def _readings(
-    hypothesis: Hypothesis, readings: list[Reading], words: Sequence[str]
+    hypothesis: Hypothesis, readings: list[Reading], words: Sequence[str], is_open: bool
 ) -> list[Judged]:
     """The hypothesis once for each of its readings."""
-    if not readings or hypothesis.acoustic is None:  # nothing is possible
-        return [(replace(hypothesis, words=_named((), words)), 0.0)]
+    first = readings[0]
+    # Where no text is possible, or this one breaks off within a word, it keeps the score it has.
+    if hypothesis.acoustic is None or (not is_open and -1 in first.words):
+        return [(replace(hypothesis, words=_named(first.words, words)), first.log_prob)]
     return [
         (
             replace(

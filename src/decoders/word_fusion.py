@@ -58,7 +58,7 @@ class WordFusion:
         self._own_end = self.ends >= 0
         self._own_end[0] = True
         self._own_end[:, ROOT] = False
-        is_open = words.unknown is not None
+        self.is_open = is_open = words.unknown is not None
         other = model.find(UNK) if is_open else -1
         in_model = functional.pad(words.in_model, (0, 1), value=other)
         self.words = in_model[self.ends].masked_fill_(~self._own_end, -1)  # (H, n nodes + 1)
@@ -68,6 +68,7 @@ class WordFusion:
             words.boosts, (0, 1), value=words.unknown if is_open else FORBIDDEN
         )
         self._shares = functional.pad(words.shares, (0, 1))
+        self._numbers, self._logs = self.ends, self._shares  # the same where decoding goes on
         self.reweigh(weight, bonus)
 
     def reweigh(self, weight: float, bonus: float) -> None:
@@ -87,6 +88,7 @@ class WordFusion:
         self.children, self.promises = self.children.to(device), self.promises.to(device)
         self.words, self.boosts = self.words.to(device), self.boosts.to(device)
         self.divides = self.divides.to(device)
+        self._numbers, self._logs = self._numbers.to(device), self._logs.to(device)
         root = torch.full(shape, ROOT, device=device)
         return root, torch.zeros(shape, device=device), torch.full_like(root, self.model.start())
 
@@ -131,11 +133,10 @@ class WordFusion:
 
     def ending(self, nodes: Tensor, contexts: Tensor) -> Ended:
         """All words that may end in `nodes` after `contexts`."""
-        self.ends, self._shares = self.ends.to(nodes.device), self._shares.to(nodes.device)
-        words, boosts, numbers = (_at(nodes, x) for x in (self.words, self.boosts, self.ends))
+        words, boosts, numbers = (_at(nodes, x) for x in (self.words, self.boosts, self._numbers))
         logs, after = self.model.score(contexts.expand_as(words), words)
         scores = weighted(self.weight, logs) + boosts
-        return Ended(scores, logs + self._shares[numbers], after, numbers)
+        return Ended(scores, logs + self._logs[numbers], after, numbers)
 
     def _end_word(self, nodes: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the likeliest word that ends in each of `nodes`, −inf where none does, and

@@ -22,8 +22,8 @@ from src.utils.files import atomic_write
 EDGE = 0  # stands before a sentence and after it
 NO_TARGET = -100  # what cross_entropy passes over
 KIND = "neural language model, 1"
-TOGETHER = 16_384  # tokens scored at once
-LARGEST = {"width": 8192, "n_layers": 32}  # of files: what a stranger's may make us allocate
+TOGETHER = 8_192  # tokens scored at once
+LARGEST = {"width": 8192, "n_layers": 32}
 
 
 class NeuralLM(nn.Module):
@@ -71,11 +71,11 @@ class NeuralLM(nn.Module):
             some, order = order[-n:], order[:-n]
             inputs, targets = side_by_side([sentences[i] for i in some])
             inputs, targets = (x.to(self.bias.device) for x in (inputs, targets))
-            logits = self(inputs).float().transpose(1, 2)
+            logits = self(inputs).float().flatten(0, 1)
             losses = functional.cross_entropy(
-                logits, targets, ignore_index=NO_TARGET, reduction="none"
+                logits, targets.flatten(), ignore_index=NO_TARGET, reduction="none"
             )
-            scores[some] = -losses.double().sum(1).cpu()
+            scores[some] = -losses.view(targets.shape).double().sum(1).cpu()
         return scores
 
     def save(self, path: str | Path) -> None:
@@ -103,8 +103,9 @@ class NeuralLM(nn.Module):
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if facts["kind"] != KIND:
                 raise ValueError("it holds something else")
-            model = cls._of(facts)
-            model.load_state_dict(weights)
+            with torch.device("meta"):  # nothing is allocated before the shapes are compared
+                model = cls._of(facts)
+            model.load_state_dict(weights, assign=True)
             if not all(x.isfinite().all() for x in weights.values()):
                 raise ValueError("a weight is NaN or infinite")
         except (SafetensorError, OSError, TypeError, KeyError, ValueError, RuntimeError) as error:

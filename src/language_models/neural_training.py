@@ -17,6 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from src.language_models.neural import NO_TARGET, NeuralLM, side_by_side
 from src.utils.devices import autocast
+from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_waits
 
 POOL = 64  # batches whose sentences are sorted by length together
@@ -118,6 +119,9 @@ class Learner:
     def run(self, after_step: Callable[[float, int], None]) -> None:
         """Take the steps that are left.
 
+        Raises:
+            UserError: a loss or gradient that is not finite; the weights are those before it.
+
         Args:
             after_step: called with the mean loss of a token, natural log, and their number.
         """
@@ -168,7 +172,12 @@ class Learner:
         loss, n = mean_loss(self.model, inputs, targets, self.precision)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
+        norm = clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
+        if not (loss.isfinite() and norm.isfinite()):
+            raise UserError(
+                f"The loss or its gradient is not finite after step {self.step:,}; what was learnt "
+                "before is kept. Take a lower learning rate."
+            )
         self.optimizer.step()
         self.step += 1
         return loss.item(), n

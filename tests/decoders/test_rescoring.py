@@ -15,7 +15,8 @@ from src.utils.errors import UserError
 from tests.decoders.brute_force import WIDE, random_emissions, sequence_scores
 
 VOCABULARY = Vocabulary(("_", "|", "AY", "N"), separator=" ")
-LEXICON = {"I": ["AY"], "eye": ["AY"], "nigh": ["N AY"], "in": ["AY N", "N"], "odd": ["N N"]}
+LEXICON = {"I": ["AY"], "eye": ["AY"], "nigh": ["N AY"], "in": ["AY N", "N"]}
+LEXICON |= {"odd": ["N N"], "yon": ["N N N"]}  # unknown to the model: they share its <unk>
 TEXTS = ["I nigh eye", "eye in", "nigh in I", "I in", "in eye nigh"]  # "odd" is unknown to it
 PIECES = ("▁", "I", "▁e", "y", "e", "▁n", "i", "g", "h", "n", "▁o", "d")
 
@@ -48,6 +49,7 @@ def every_reading(emissions: Emissions, files, share: float, weight: float, bonu
         options = [[word for word in LEXICON if part in LEXICON[word]] for part in parts]
         for words in itertools.product(*options):
             n_gram = sum(model.sentence(list(words)))
+            n_gram -= np.log(2) * sum(word in ("odd", "yon") for word in words)
             neural = rescorer.log_probs([" ".join(words)])[0]
             mixed = (1 - share) * n_gram + share * neural
             found[spelt, " ".join(words)] = log + weight * mixed + bonus * len(words)
@@ -171,6 +173,60 @@ def test_signs_without_a_piece_cost_something(files):
     assert strange == pytest.approx(plain + STRANGE, abs=1e-5)
 
 
+def test_as_many_prefixes_are_read_as_are_judged_and_n_best_are_told(files):
+    arpa, lexicon, neural = files
+    emissions = random_emissions(3, [6], n_tokens=4)
+    keys = {"lexicon": lexicon, "rescorer": neural, "beam_width": 64}
+    for n_rescored, n_best in ((1, 1), (8, 2), (64, 5), (64, 64)):
+        decoder = FusedBeam(VOCABULARY, arpa, n_rescored=n_rescored, n_best=n_best, **keys)
+        assert decoder.n_judged == max(n_rescored, n_best)
+        [found] = decoder(emissions)
+        assert len(found) == n_best
+    first = FusedBeam(VOCABULARY, arpa, n_rescored=1, n_best=1, **keys)(emissions)[0][0]
+    alone = FusedBeam(VOCABULARY, arpa, lexicon=lexicon, beam_width=64)(emissions)[0][0]
+    assert first.tokens == alone.tokens and first.words == alone.words
+
+
+def test_of_a_word_that_nobody_spells_the_neural_model_has_no_opinion(files):
+    arpa, lexicon, neural = files
+    emissions = random_emissions(6, [5], n_tokens=4)
+    keys = {"lexicon": lexicon, "unknown": -0.5, "beam_width": 200, "n_best": 200}
+    before = {(h.text, h.words): h.score for h in FusedBeam(VOCABULARY, arpa, **keys)(emissions)[0]}
+    [after] = FusedBeam(VOCABULARY, arpa, rescorer=neural, n_rescored=999, **keys)(emissions)
+    unknown = [h for h in after if "<unk>" in h.words and (h.text, h.words) in before]
+    assert len(unknown) > 5
+    for h in unknown:
+        assert h.score == pytest.approx(before[h.text, h.words], abs=1e-4)
+
+
+def test_pieces_of_other_letters_and_pieces_that_begin_no_word_are_refused(tmp_path, files):
+    NeuralLM(("▁", "A", "B"), width=8).save(tmp_path / "upper")
+    with pytest.raises(UserError, match=r"none of the letters of this model's words \(I d e g"):
+        FusedBeam(VOCABULARY, files[0], lexicon=files[1], rescorer=tmp_path / "upper")
+    NeuralLM(("A", "B"), width=8).save(tmp_path / "none")
+    with pytest.raises(UserError, match=r"none: text.pieces: expected ▁ among them"):
+        FusedBeam(VOCABULARY, files[0], lexicon=files[1], rescorer=tmp_path / "none")
+
+
+def test_what_is_impossible_stays_so(files):
+    arpa, lexicon, neural = files
+    silent = torch.full((1, 2, 4), -torch.inf)
+    silent[0, :, 3] = 0.0  # N alone, which is "in"
+    decoder = FusedBeam(VOCABULARY, arpa, lexicon=lexicon, rescorer=neural)
+    [n_best] = decoder(Emissions(silent, torch.tensor([2])))
+    assert n_best[0].words == ("in",) and all(h.score > -torch.inf for h in n_best)
+
+
+def test_weights_may_change_between_two_readings(files):
+    arpa, lexicon, neural = files
+    emissions = random_emissions(8, [5], n_tokens=4)
+    decoder = FusedBeam(VOCABULARY, arpa, 0.3, 0.1, lexicon=lexicon, rescorer=neural)
+    decoder(emissions)
+    decoder.fusion.reweigh(1.2, -0.4)
+    fresh = FusedBeam(VOCABULARY, arpa, 1.2, -0.4, lexicon=lexicon, rescorer=neural)
+    assert decoder(emissions) == fresh(emissions)
+
+
 def test_phonemes_without_a_lexicon_are_no_words(tmp_path, files):
     write_arpa(estimate([["AY", "N"], ["N", "|"]], order=2), tmp_path / "phonemes.arpa")
     with pytest.raises(UserError, match=r"judges words, but this model writes \| AY N; name a dec"):
@@ -183,10 +239,12 @@ def test_a_number_of_readings_that_is_none_is_refused(files, n):
         FusedBeam(VOCABULARY, files[0], lexicon=files[1], rescorer=files[2], n_rescored=n)
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "half", None])
-def test_a_share_that_is_none_is_refused(files, share):
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "half", None, True])
+@pytest.mark.parametrize("has_rescorer", [True, False])
+def test_a_share_that_is_none_is_refused(files, share, has_rescorer):
+    rescorer = files[2] if has_rescorer else None
     with pytest.raises(UserError, match=f"decoder.rescorer_share is {share}; expected a number"):
-        Rescorer(files[2], share, 9)
+        FusedBeam(VOCABULARY, files[0], lexicon=files[1], rescorer=rescorer, rescorer_share=share)
 
 
 def test_a_batch_reads_as_its_utterances_alone(files):

@@ -93,6 +93,7 @@ def facts(**changes) -> dict:
         ({"kind": "something"}, "holds something else"),
         ({"settings": {"width": 10**9, "n_layers": 2, "dropout": 0.2}}, "width is 1000000000"),
         ({"settings": {"width": 16, "n_layers": True, "dropout": 0.2}}, "n_layers is True"),
+        ({"settings": {"width": 8192, "n_layers": 32, "dropout": 0.2}}, "size mismatch"),
         ({"settings": {"width": 24, "n_layers": 2, "dropout": 0.2}}, "size mismatch"),
         ({"settings": {"width": 16}}, "n_layers"),
         ({"pieces": ["a"]}, "size mismatch"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from src.language_models import NeuralLM
 from src.language_models.neural_training import Learner, Recipe, Text, rate
+from src.utils.errors import UserError
 
 PIECES = ("▁a", "▁b", "▁c")
 
@@ -87,6 +88,19 @@ def test_what_goes_on_from_a_state_ends_as_what_never_stopped(stop):
     assert len(seen) == whole.total_steps - stop
     for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_gradient_that_is_not_finite_ends_it_before_the_weights_are_spoilt():
+    job = learner([[1, 2, 3]] * 50, n_epochs=4, batch_tokens=40)
+
+    def spoils(loss: float, n: int) -> None:
+        if job.step == 5:
+            job.model.bias.register_hook(lambda gradient: gradient * math.inf)
+
+    with pytest.raises(UserError, match=r"not finite after step 5; .* a lower learning rate"):
+        job.run(spoils)
+    assert job.step == 5 < job.total_steps
+    assert all(weights.isfinite().all() for weights in job.model.parameters())
 
 
 def test_the_rate_rises_in_a_line_and_falls_to_nothing():

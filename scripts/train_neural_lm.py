@@ -124,6 +124,7 @@ def train(options: argparse.Namespace) -> None:
     with ctrl_c_ends("train_neural_lm", NEXT_TIME):
         kept.save()  # which tells now, not after hours, if nothing can be written there
         learn(learner, kept, heldout)
+        kept.save()  # whatever becomes of what follows
         model.save(options.out)
         kept.remove()
     print(f"{options.out}: {options.out.stat().st_size / 1e6:,.1f} MB")

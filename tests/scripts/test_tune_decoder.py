@@ -10,7 +10,7 @@ from scripts.tune_decoder import Point, best_of, search
 from src.batch import Emissions
 from src.build.tuned import save_tuned, with_tuned
 from src.decoders import FusedBeam
-from src.language_models import estimate, write_arpa
+from src.language_models import NeuralLM, estimate, write_arpa
 from src.metrics import word_errors
 from src.text import Vocabulary
 from tests.cli.in_process import call, inference_arguments, untrained
@@ -110,6 +110,33 @@ def test_weights_of_other_models_stay(checkpoint, model, tmp_path):
     for path, weight in ((model, 1.0), (other, 2.0)):
         decoder = {"language_model": str(path), "lm_weight": None, "bonus": None}
         assert with_tuned(decoder, checkpoint)["lm_weight"] == weight
+
+
+def test_weights_with_a_neural_model_stand_beside_those_without(checkpoint, model, tmp_path):
+    neural = tmp_path / "neural.safetensors"
+    NeuralLM(("▁", "n", "o"), width=8, n_layers=1).save(neural)
+    save_tuned(checkpoint, model, {"lm_weight": 1.0, "bonus": 0.0})
+    save_tuned(checkpoint, model, {"lm_weight": 2.0, "bonus": 0.0}, neural)
+    decoder = {"language_model": str(model), "lm_weight": None, "bonus": None}
+    assert with_tuned(decoder, checkpoint)["lm_weight"] == 1.0
+    assert with_tuned(decoder | {"rescorer": None}, checkpoint)["lm_weight"] == 1.0
+    assert with_tuned(decoder | {"rescorer": str(neural)}, checkpoint)["lm_weight"] == 2.0
+    missing = decoder | {"rescorer": str(tmp_path / "nowhere")}
+    assert with_tuned(missing, checkpoint) == missing
+
+
+def test_it_tunes_beside_a_neural_model(checkpoint, model, tmp_path):
+    root = tmp_path / "talks"
+    root.mkdir()
+    write(root / "on.wav", TONE)
+    (root / "on.txt").write_text("on")
+    neural = tmp_path / "neural.safetensors"
+    NeuralLM(("▁", "n", "o"), width=8, n_layers=1).save(neural)
+    keys = [f"checkpoint={checkpoint}", f"input={root}", "device=cpu", "loader.n_workers=0"]
+    keys += [f"decoder.language_model={model}", f"decoder.rescorer={neural}"]
+    tune_decoder.main([*keys, "--rounds", "0"])
+    [found] = json.loads((checkpoint.parent / "decoder.json").read_text()).values()
+    assert found["rescorer"] == "neural.safetensors" and found["language_model"] == model.name
 
 
 def test_published_models_side_by_side_have_weights_of_their_own(model, tmp_path):

@@ -74,7 +74,11 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("text", type=Path, nargs="*", metavar="TEXT", help="files, one sentence a line")
     add("--books", type=Path, nargs="+", default=[], metavar="TEXT", help="files of running text")
-    add("--drop-first-field", action="store_true", help="lines are ID TEXT; not those of books")
+    add(
+        "--drop-first-field",
+        action="store_true",
+        help="lines are ID TEXT, those of --heldout too; not those of books",
+    )
     add("--spoken", type=_pair, nargs="+", default=[], metavar="WORD=WORDS", help=SPOKEN)
     add("--heldout", type=Path, metavar="TEXT", help="tell the perplexity of this text's lines")
 

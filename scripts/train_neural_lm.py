@@ -7,6 +7,7 @@ import pickle
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -174,8 +175,7 @@ class Kept:
     def __init__(self, options: argparse.Namespace, learner: Learner) -> None:
         self.path = options.out.with_name(options.out.name + ".training")
         self.learner, self.every_s = learner, 60 * options.save_every_minutes
-        recipe = {key: getattr(options, key) for key in ("n_epochs", "batch_tokens", "lr", "seed")}
-        self.of = recipe | learner.model.settings
+        self.of = asdict(learner.recipe) | learner.model.settings
         self.of |= {"text": learner.text.digest(), "precision": learner.precision}
         self._last = time.monotonic()
 

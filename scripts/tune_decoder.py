@@ -179,7 +179,7 @@ def rate(
     """Errors of the whole part over its length, with these weights."""
     decoder.fusion.reweigh(lm_weight, bonus)
     best = (n_best[0] for emissions in heard for n_best in decoder(emissions))
-    texts = [h.text if h.words is None else " ".join(h.words) for h in best]
+    texts = [h.sentence for h in best]
     errors = phoneme_errors if unit == "PER" else word_errors
     pairs = zip(targets, texts, strict=True)
     return corpus_rate(errors(target, text) for target, text in pairs if target)

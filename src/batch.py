@@ -87,6 +87,11 @@ class Hypothesis:
     words: tuple[str, ...] | None = None  # that a lexicon reads in the tokens, where there is one
     ends: tuple[int, ...] = ()  # the frame after the last in which each token is seen
 
+    @property
+    def sentence(self) -> str:
+        """The words that a lexicon reads in it; its text where there is none."""
+        return self.text if self.words is None else " ".join(self.words)
+
 
 def padding_mask(
     lengths: Tensor, n_frames: int, device: torch.device | str | None = None

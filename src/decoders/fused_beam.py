@@ -103,17 +103,15 @@ class FusedBeam(PrefixBeam):
                     "knows no words. Use a model of words."
                 )
             self.fusion = _of_tokens(model, vocabulary, weight, bonus)
-            if rescorer is not None:
-                self._let_judge(rescorer, rescorer_share, n_rescored)
-            return
-        spellings = (
-            read_lexicon(lexicon, vocabulary)
-            if lexicon
-            else spelt_by_letters(model, vocabulary, hotwords)
-        )
-        words = WordList.of(model, vocabulary, spellings, hotwords, unknown)
-        self.fusion = WordFusion(words, model, weight, bonus)
-        self.words = tuple(spellings) if lexicon else ()
+        else:
+            spellings = (
+                read_lexicon(lexicon, vocabulary)
+                if lexicon
+                else spelt_by_letters(model, vocabulary, hotwords)
+            )
+            words = WordList.of(model, vocabulary, spellings, hotwords, unknown)
+            self.fusion = WordFusion(words, model, weight, bonus)
+            self.words = tuple(spellings) if lexicon else ()
         if rescorer is not None:
             self._let_judge(rescorer, rescorer_share, n_rescored)
 
@@ -124,7 +122,7 @@ class FusedBeam(PrefixBeam):
                 f"{self.vocabulary.describe()}; name a decoder.lexicon that reads words in them."
             )
         self.rescorer = Rescorer(rescorer, share, max(self.n_best, n))
-        self.rescorer.check("".join(self.words or self.vocabulary.symbols[1:]), rescorer)
+        self.rescorer.check("".join(self.words or self.vocabulary.symbols[1:]))
         self.n_judged = max(self.n_best, min(n, self.beam_width))
 
     def judged(self, n_bests: list[list[Hypothesis]]) -> list[list[Hypothesis]]:

@@ -39,14 +39,15 @@ class Rescorer:
     """
 
     def __init__(self, path: str | Path, share: float, n: int) -> None:
-        self.model, self.share, self.n = NeuralLM.load(path), share, n
+        self.path, self.share, self.n = path, share, n
+        self.model = NeuralLM.load(path)
         try:
             self._pieces = Pieces((BLANK, *self.model.pieces))
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         self._index = {piece: i for i, piece in enumerate(self._pieces.symbols) if i}
 
-    def check(self, letters: Iterable[str], path: str | Path) -> None:
+    def check(self, letters: Iterable[str]) -> None:
         """Refuse to judge texts in `letters` of which no piece is made.
 
         Raises:
@@ -55,8 +56,8 @@ class Rescorer:
         letters = {letter for letter in letters if letter not in (" ", WORD_START)}
         if not letters & set("".join(self.model.pieces)):
             raise UserError(
-                f"decoder.rescorer={path}: its pieces have none of the letters of this model's "
-                f"words ({' '.join(sorted(letters)[:26])}); was it trained on upper case?"
+                f"decoder.rescorer={self.path}: its pieces have none of the letters of this "
+                f"model's words ({' '.join(sorted(letters)[:26])}); was it trained on upper case?"
             )
 
     def __call__(self, judged: list[list[Judged]], weight: float) -> list[list[Hypothesis]]:
@@ -68,11 +69,11 @@ class Rescorer:
         """
         judged = [sorted(some, key=lambda pair: -pair[0].score)[: self.n] for some in judged]
         told = (h for readings in judged for h, _ in readings if UNK not in (h.words or ()))
-        texts = list(dict.fromkeys(map(text_of, told)))
+        texts = list(dict.fromkeys(h.sentence for h in told))
         logs = dict(zip(texts, self.log_probs(texts), strict=True))
         share = self.share * weight
         rescored = [
-            [_with(h, share * (logs.get(text_of(h), before) - before)) for h, before in readings]
+            [_with(h, share * (logs.get(h.sentence, before) - before)) for h, before in readings]
             for readings in judged
         ]
         return [best_first(n_best) for n_best in rescored]
@@ -84,11 +85,6 @@ class Rescorer:
         known = [[self._index[piece] for piece in some if piece in self._index] for some in pieces]
         scores = self.model.score(known).tolist()
         return [log + STRANGE * n for log, n in zip(scores, strange, strict=True)]
-
-
-def text_of(hypothesis: Hypothesis) -> str:
-    """The words that it says."""
-    return hypothesis.text if hypothesis.words is None else " ".join(hypothesis.words)
 
 
 def read(

@@ -52,8 +52,11 @@ class Text:
     """
 
     def __init__(self, sentences: Iterable[Sequence[int]], longest: int = 256) -> None:
-        parts = [np.array(s[i : i + longest], np.int32) for s in sentences
-                 for i in range(0, len(s), longest)]  # fmt: skip
+        parts = [
+            np.array(sentence[i : i + longest], np.int32)
+            for sentence in sentences
+            for i in range(0, len(sentence), longest)
+        ]
         self.lengths = np.array([len(part) for part in parts])
         self._tokens = np.concatenate(parts) if parts else np.zeros(0, np.int32)
         self._starts = np.concatenate([[0], self.lengths.cumsum()])
@@ -175,8 +178,8 @@ class Learner:
         norm = clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
         if not (loss.isfinite() and norm.isfinite()):
             raise UserError(
-                f"The loss or its gradient is not finite after step {self.step:,}; what was learnt "
-                "before is kept. Take a lower learning rate."
+                f"The loss or its gradient is not finite after step {self.step:,}; start over with "
+                "a lower learning rate."
             )
         self.optimizer.step()
         self.step += 1

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 
 from src.utils.errors import UserError
@@ -37,7 +37,9 @@ class DiedError(Exception):
 
 @contextlib.contextmanager
 def deaths_noticed(
-    workers: Callable[[], Sequence[BaseProcess]], timeout_s: float | None
+    workers: Callable[[], Sequence[BaseProcess]],
+    timeout_s: float | None,
+    well: Collection[int | None] = (None,),
 ) -> Iterator[None]:
     """Tell errors that the block meets because of a dead worker from errors of other kinds.
 
@@ -45,6 +47,7 @@ def deaths_noticed(
         workers: gives those that live or lived; the block may start them.
         timeout_s: after so many seconds in the block the workers are taken to hang, and killed;
             None = never.
+        well: exit codes that are no deaths; None, of who lives, and 0 where a worker may finish.
 
     Raises:
         DiedError: a worker died.
@@ -55,25 +58,27 @@ def deaths_noticed(
         watch = (workers, timeout_s, hung, over)
         threading.Thread(target=_kill_late, args=watch, daemon=True).start()
     try:
-        with _noticed_at_once(workers):
+        with _noticed_at_once(workers, well):
             yield
     except (RuntimeError, OSError, EOFError) as error:
         _check_shared_memory(error)
-        dead = _dead(workers())
+        exit_code = _exit_code_of_a_death(workers(), well)
         if hung.is_set():
             raise DiedError(
                 f"gave nothing for {timeout_s:g} s (loader.timeout_s)",
                 "Is a network disk gone? Where reading is merely slow, raise loader.timeout_s.",
             ) from error
-        if dead is None:
+        if exit_code is None:
             raise
-        raise DiedError(*_explain(dead.exitcode)) from error
+        raise DiedError(*_explain(exit_code)) from error
     finally:
         over.set()
 
 
 @contextlib.contextmanager
-def _noticed_at_once(workers: Callable[[], Sequence[BaseProcess]]) -> Iterator[None]:
+def _noticed_at_once(
+    workers: Callable[[], Sequence[BaseProcess]], well: Collection[int | None]
+) -> Iterator[None]:
     """Raise in the block as soon as a worker is dead; `DataLoader` looks every 5 s.
 
     Only in the block, too: the SIGCHLD handler that a starting `DataLoader` sets is taken back,
@@ -86,7 +91,7 @@ def _noticed_at_once(workers: Callable[[], Sequence[BaseProcess]]) -> Iterator[N
     before = signal.getsignal(signal.SIGCHLD)
 
     def look(*_: object) -> None:
-        if any(not worker.is_alive() for worker in workers()):
+        if any(worker.exitcode not in well for worker in workers()):
             signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)  # once is enough
             raise ChildProcessError("a worker is dead")
 
@@ -114,13 +119,16 @@ def _kill_late(
         over.wait(GRACE_S / 2)
 
 
-def _dead(workers: Sequence[BaseProcess]) -> BaseProcess | None:
-    """A worker that is dead, or dies within `GRACE_S` seconds."""
+def _exit_code_of_a_death(
+    workers: Sequence[BaseProcess], well: Collection[int | None]
+) -> int | None:
+    """How a worker died, or dies within `GRACE_S` seconds; None where none does."""
     end_s = time.monotonic() + GRACE_S
     while workers and time.monotonic() < end_s:
         for worker in workers:
-            if not worker.is_alive():
-                return worker
+            exit_code = worker.exitcode  # asked once: it may end between two looks
+            if exit_code not in well:
+                return exit_code
         time.sleep(0.02)
     return None
 

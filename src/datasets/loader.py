@@ -90,6 +90,8 @@ class Loader:
             once more after `MOST_RESTARTS` restarts without a batch in between.
     """
 
+    _well: tuple[int | None, ...] = (None,)  # exit codes that are no deaths; see `deaths_noticed`
+
     def __init__(
         self,
         dataset: Dataset,
@@ -168,7 +170,7 @@ class Loader:
         """What `action` gives, tried again with new workers where it fails because some died."""
         while True:
             try:
-                with deaths_noticed(self._workers, self._timeout_s):
+                with deaths_noticed(self._workers, self._timeout_s, self._well):
                     return action()
             except DiedError as death:
                 self._discard_workers()
@@ -217,6 +219,8 @@ class StreamLoader(Loader):
     They start anew for each pass, and learn then where it begins; so they do when one has died.
     """
 
+    _well = (None, 0)  # who has read its last batch ends while the others go on
+
     def _make_reader(self, persistent_workers: bool = False, **reading: Any) -> DataLoader:
         self._asked = Arrived()
         return DataLoader(self.dataset, batch_size=None, **reading)
@@ -228,10 +232,6 @@ class StreamLoader(Loader):
 
     def _with_workers(self) -> Any:
         return self._reading if hasattr(self._reading, "_workers") else None
-
-    def _workers(self) -> Sequence[BaseProcess]:
-        # Who has read its last batch ends, with status 0, while the others go on.
-        return [worker for worker in super()._workers() if worker.exitcode != 0]
 
 
 def _close(reference: weakref.ref) -> None:

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from src.batch import Utterance
 from src.datasets import Batches, make_loader
+from src.datasets.deaths import deaths_noticed
 from src.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,6 +185,33 @@ def test_a_death_is_never_raised_in_the_middle_of_a_step(tmp_path):
     for _ in range(1000):  # PyTorch's handler would raise here, where no reading is going on
         time.sleep(0)
     assert first + names(reading) == ALL
+
+
+class EndsOnceSeenAlive(multiprocessing.get_context("fork").Process):
+    """Who asks how it is doing is told that it lives, and at that moment it ends well."""
+
+    lives = True
+
+    @property
+    def exitcode(self):
+        if not self.lives:
+            return super().exitcode
+        self.lives = False
+        self.may_end.set()
+        self.join()
+        return None
+
+    def run(self):
+        self.may_end.wait()
+
+
+def test_a_reader_that_finishes_between_two_looks_at_it_is_no_death():
+    worker = EndsOnceSeenAlive()
+    worker.may_end = multiprocessing.get_context("fork").Event()
+    worker.start()
+    with deaths_noticed(lambda: [worker], None, well=(None, 0)):
+        time.sleep(0)
+    assert worker.exitcode == 0
 
 
 def test_batches_come_in_order_however_slow_one_worker_is(tmp_path):

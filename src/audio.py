@@ -9,7 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from src.utils.decoding import decode, decode_with_av, open_av, open_soundfile, usable_rate
+from src.utils.decoding import (
+    decode,
+    decode_with_av,
+    open_av,
+    open_soundfile,
+    promised_s,
+    usable_rate,
+)
 from src.utils.errors import UserError
 
 _SOUNDFILE = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif")
@@ -66,7 +73,8 @@ def read(
 def duration_s(path: str | Path) -> float:
     """Seconds of sound that the file's header promises; the sound itself is not read.
 
-    Browser recordings (webm) may not say how long they are: those are decoded and counted.
+    Browser recordings (webm), AAC and MP3 without a first frame that counts the others don't say
+    how long they are: those are decoded and counted.
 
     Raises:
         UserError: no such file, empty, not readable as audio, or without samples.
@@ -84,8 +92,8 @@ def _promised_s(path: Path) -> float:
         with file:
             return file.frames / usable_rate(path, file.samplerate)
     with open_av(path) as container:
-        if container.duration is not None:
-            return container.duration / 1_000_000  # FFmpeg counts microseconds
+        if (promised := promised_s(container)) is not None:
+            return promised
     samples, rate = decode_with_av(path)
     return len(samples) / rate
 

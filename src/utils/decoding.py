@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from src.utils import flac, ogg
+from src.utils import flac, mp3, ogg
 from src.utils.containers import missing_bytes
 from src.utils.errors import UserError
 
@@ -17,6 +17,8 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,asf,avi,flv,mpeg,mpegts,ogg,flac,mp3,wav,w64,aiff,"
     "au,caf,amr,ac3,eac3,dts,tta,wv,ape"
 )
+_SEVERAL = {"FLAC": flac.several, "MP3": mp3.several}  # libsndfile reads the first; Ogg: see `ogg`
+_BARE = {"aac", "ac3", "amr", "dts", "eac3", "mp3"}  # frames without a container around them
 
 
 def decode(path: Path, start_s: float, duration_s: float | None) -> tuple[np.ndarray, int]:
@@ -40,6 +42,8 @@ def decode(path: Path, start_s: float, duration_s: float | None) -> tuple[np.nda
         return samples[start:stop], rate
     with file:
         rate = usable_rate(path, file.samplerate)
+        if (several := _SEVERAL.get(file.format)) and several(path):
+            raise _damaged(path, "several recordings follow one another in it; divide it")
         start, stop = _part(start_s, duration_s, file.frames, rate)
         try:
             file.seek(start)
@@ -90,7 +94,8 @@ def open_soundfile(path: Path) -> soundfile.SoundFile | None:
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, TypeError):  # TypeError: taken for headerless .raw
         return None
-    if file.frames >= 2**62:  # a FLAC written into a pipe does not know its own length
+    # A FLAC written into a pipe does not know its own length; of an MP3's libsndfile makes a guess.
+    if file.frames >= 2**62 or (file.format == "MP3" and not mp3.tells_length(path)):
         file.close()
         return None
     return file
@@ -139,12 +144,30 @@ def decode_with_av(path: Path) -> tuple[np.ndarray, int]:
                     pieces.append(part.to_ndarray().reshape(-1, part.layout.nb_channels))
         except (av.FFmpegError, OSError) as error:
             raise _damaged(path, error.strerror) from error
-        promised_s = (container.duration or 0) / 1_000_000
+        except ValueError as error:  # PyAV's resampler was made for the first frame
+            raise _damaged(path, "its channels or its rate change on the way") from error
+        promised = promised_s(container) or 0.0
     samples = np.concatenate(pieces) if pieces else np.zeros((0, 1), np.float32)
-    if len(samples) / rate < promised_s - 0.1:  # containers round and pad by some milliseconds
+    if len(samples) / rate < promised - 0.1:  # containers round and pad by some milliseconds
         found_s = len(samples) / rate
-        raise _cut_short(path, f"its header promises {promised_s:.2f} s, {found_s:.2f} s came")
+        raise _cut_short(path, f"its header promises {promised:.2f} s, {found_s:.2f} s came")
     return samples, rate
+
+
+def promised_s(container) -> float | None:
+    """Seconds of the first audio stream by its header; None where it does not say.
+
+    What FFmpeg tells of a stream of bare frames is guessed from a few of them, and what it tells
+    of a whole container is its longest stream, which may be a film.
+    """
+    stream = container.streams.audio[0]
+    if _BARE & set(container.format.name.split(",")):
+        return None
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is None or len(container.streams) > 1:
+        return None
+    return container.duration / 1_000_000  # FFmpeg counts microseconds
 
 
 def usable_rate(path: Path, rate: int) -> int:

@@ -4,6 +4,7 @@ The encoder's MD5 of them stands in the header, where libsndfile leaves it unrea
 """
 
 import hashlib
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,9 @@ _RATES = dict(
     enumerate(
         (88200, 176400, 192000, 8000, 16000, 22050, 24000, 32000, 44100, 48000, 96000), start=1
     )
+)
+_BEGINNING = (
+    b"fLaC\0\0\0\x22"  # the marker, and the header of the block of 34 bytes that must follow
 )
 
 
@@ -53,6 +57,12 @@ def stream_info(path: Path) -> StreamInfo | None:
             md5=head[26:],
             frame_rate=_frame_rate(file, is_last=bool(head[4] & 0x80)),
         )
+
+
+def several(path: Path) -> bool:
+    """Does another FLAC begin in the file, as where two were put together?"""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(_BEGINNING, len(_BEGINNING)) > 0
 
 
 def md5(samples: np.ndarray, bits: int) -> bytes:

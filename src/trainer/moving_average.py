@@ -20,6 +20,7 @@ class MovingAverage:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
+        self.is_swapping = False  # the module's weights are partly the average, partly its own
         self._sources = list(module.state_dict().values())  # views of the living tensors
         self._names = list(module.state_dict())
         self.values = [value.clone() for value in self._sources]
@@ -46,10 +47,12 @@ class MovingAverage:
 
     @torch.no_grad()
     def _swap(self) -> None:
+        self.is_swapping = True
         for average, source in zip(self.values, self._sources, strict=True):
             own = source.clone()
             source.copy_(average)
             average.copy_(own)
+        self.is_swapping = False
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averages under their names."""

@@ -19,6 +19,9 @@ class Progress:
     step: int = 0  # optimizer steps taken or skipped: the one clock
     data_epoch: int = 0  # finished passes over the training data
     next_batch: int = 0  # first unseen batch of this pass
+    n_batches: int = 0  # of a pass, by which `next_batch` counts; 0 = of an earlier version
+    steps_per_epoch: int = 0  # by which `step` counts; 0 likewise
+    monitored: str = ""  # the metric that `best` is of
     best: float | None = None  # best monitored value so far; lower is better
     best_loss: float | None = None  # validation loss there, where finite
     best_step: int = 0
@@ -67,8 +70,41 @@ class Progress:
 
     def begin_data_epoch(self) -> None:
         """All batches of this pass were seen."""
-        self.data_epoch += 1
-        self.next_batch = 0
+        # One statement, since a signal may come between two.
+        self.data_epoch, self.next_batch = self.data_epoch + 1, 0
+
+    def fit(self, n_batches: int, steps_per_epoch: int) -> str:
+        """Count by batches of another size from now on; what that changes, in a sentence, or ""."""
+        before = self.n_batches, self.steps_per_epoch
+        self.n_batches, self.steps_per_epoch = n_batches, steps_per_epoch
+        if 0 in before or before == (n_batches, steps_per_epoch):
+            return ""
+        self.next_batch = round(self.next_batch * n_batches / before[0])
+        told = f"a pass had {before[0]} batches and has {n_batches}"
+        if steps_per_epoch != before[1]:
+            told += (
+                f", an epoch {before[1]} steps and now {steps_per_epoch}: the run ends at another "
+                "step, and the learning rate follows (trainer.accumulate makes up for batches)"
+            )
+        return f"{told}. Of the pass under way some utterances may come twice, others not at all."
+
+    def monitor(self, name: str) -> str:
+        """Judge this metric from now on; the one before, whose best is forgotten, or ""."""
+        before, self.monitored = self.monitored, name
+        if before in ("", name):
+            return ""
+        self.best, self.best_loss, self.best_step, self.stale_validations = None, None, 0, 0
+        return before
+
+    def judged(self) -> dict[str, Any]:
+        """All that `judge` changes, to be taken back by `put_back`."""
+        names = ("best", "best_loss", "best_step", "stale_validations", "validated_step")
+        return {name: getattr(self, name) for name in names}
+
+    def put_back(self, judged: dict[str, Any], *names: str) -> None:
+        """Undo `judge`, or what it did to some of them."""
+        for name in names or judged:
+            setattr(self, name, judged[name])
 
     def judge(self, value: float, loss: float = math.inf) -> bool:
         """Note a monitored value; True where it is the best so far, which NaN never is.

@@ -21,10 +21,13 @@ from src.trainer.reports import PendingReport, StepReport
 from src.utils import parallel
 from src.utils.devices import autocast
 from src.utils.errors import UserError
-from src.utils.seeding import step_generator
+from src.utils.seeding import random_state, restore_random_state, step_generator
 
 # Half way round: of a seed PyTorch's generator on the CPU takes 32 bits.
 OTHER_NUMBERS = 2**31
+LESS_AT_ONCE = (
+    "Halve loader.max_batch_s or loader.batch_size, double trainer.accumulate, and resume."
+)
 
 
 class Stepper:
@@ -77,6 +80,7 @@ class Stepper:
         self.precision = precision
         self.seed = seed
         self.moving_average = MovingAverage(recognizer, ema_decay) if ema_decay else None
+        self.is_updating = False  # from an update's beginning until somebody has counted the step
         self.device = next(recognizer.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         model = recognizer.model
@@ -88,27 +92,46 @@ class Stepper:
         return self.launch(batches, step).read()
 
     def launch(self, batches: Sequence[Batch], step: int) -> PendingReport:
-        """Learn from `batches` together; a failed step changes nothing, and its report says so.
+        """Learn from `batches` together; a failed step changes no weight, and its report says so.
+
+        Whatever is raised before the update leaves all as it was. `is_updating` is True
+        afterwards; who counts the step sets it to False.
 
         Args:
             step: optimizer steps so far.
 
         Raises:
-            UserError: out of memory beside other processes, which could not leave the step out.
+            UserError: out of memory beside other processes, which could not leave the step out,
+                or in the middle of the update.
             PeerLost: another process has ended.
         """
         self.recognizer.train()
         buffers = [buffer.clone() for buffer in self.recognizer.model.buffers()]
+        numbers = random_state()
         try:
             report = self._learn(batches, step, buffers)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+        except BaseException as error:
+            is_full = _is_out_of_memory(error)
+            if self.is_updating and is_full:
+                raise UserError(
+                    f"Out of memory in the middle of an update. {LESS_AT_ONCE}"
+                ) from error
+            if not self.is_updating:
+                _keep_where(None, self.recognizer.model.buffers(), buffers)
+                restore_random_state(numbers)
+            if not is_full:
                 raise
-            report = self._give_up(batches, buffers)
+            report = self._give_up(batches)
         self.optimizer.zero_grad(set_to_none=True)
         if self.moving_average:
             self.moving_average.update(step)
         return report
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the weights are those of a counted step, and may be saved."""
+        is_swapping = self.moving_average is not None and self.moving_average.is_swapping
+        return not self.is_updating and not is_swapping
 
     def averaged(self) -> contextlib.AbstractContextManager:
         """Inside it the recogniser carries the moving average, where there is one."""
@@ -125,6 +148,7 @@ class Stepper:
         self.scaler.unscale_(self.optimizer)
         grad_norm = clip_grad_norm_(self.recognizer.parameters(), self.max_grad_norm)
         report = PendingReport(batches, losses, grad_norm, self.recognizer.sample_rate, self.scaler)
+        self.is_updating = True
         self._update(report.is_bad)
         _keep_where(report.is_bad, self.recognizer.model.buffers(), buffers)
         report.send()
@@ -184,14 +208,13 @@ class Stepper:
         elif not is_bad.item():
             self.optimizer.step()
 
-    def _give_up(self, batches: Sequence[Batch], buffers: list[Tensor]) -> PendingReport:
+    def _give_up(self, batches: Sequence[Batch]) -> PendingReport:
         if parallel.n_processes() > 1:
             raise UserError(
                 f"process {parallel.rank()}: out of memory, which a run of several processes can't "
-                "leave out. Lower loader.max_batch_s or loader.batch_size, and resume."
+                f"leave out. {LESS_AT_ONCE}"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        _keep_where(None, self.recognizer.model.buffers(), buffers)
         if self.scaler.is_enabled():
             # A fresh one, since the old one may wait for a step that will not come. Its scale
             # stays: a full memory says nothing about gradients.
@@ -227,6 +250,8 @@ def _decides_on_device(optimizer: Optimizer) -> bool:
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
+    if not isinstance(error, RuntimeError):
+        return False
     text = str(error)
     # The last is what oneDNN says where it gets none for its code.
     signs = ("out of memory", "can't allocate memory", "could not create a primitive")

@@ -67,6 +67,7 @@ class Trainer:
         self.steps_per_epoch = settings.epoch_len or one_pass
         self.total_steps = settings.n_epochs * self.steps_per_epoch
         self.progress = Progress()
+        self._fit_progress()
         self.meter = Meter()
         self.unread: collections.deque[tuple[int, PendingReport]] = collections.deque()
         self.learning_rate = 0.0
@@ -79,6 +80,8 @@ class Trainer:
                 it is saved where that is still possible.
         """
         self.progress.start_clock()
+        if parallel.is_first():  # it would tell of an earlier sitting if this one crashes
+            (self.run_dir / "summary.json").unlink(missing_ok=True)
         with Interrupts() as interrupts:
             try:
                 self._loop(interrupts)
@@ -94,6 +97,8 @@ class Trainer:
     def _loop(self, interrupts: Interrupts) -> None:
         if self.progress.validated_step < self.progress.step and self._validation_is_due():
             self._validate()  # what the sitting before did not come to
+        # Clocks and signals differ between processes: what one wants, all do.
+        interrupts.signal = parallel.largest(interrupts.signal or 0)[0] or None
         if interrupts.signal or self._is_finished():
             return
         saved_at_s = self.progress.elapsed_s()
@@ -103,7 +108,6 @@ class Trainer:
                 self.train_step(batches)
                 bar.set_postfix(self.meter.postfix(self.learning_rate), refresh=False)
                 bar.update()
-                # Clocks and signals differ between processes: what one wants, all do.
                 signal, save_is_due = parallel.largest(
                     interrupts.signal or 0, self._save_is_due(saved_at_s)
                 )
@@ -126,6 +130,7 @@ class Trainer:
         self._set_learning_rate(self.progress.step)
         pending = self.stepper.launch(batches, self.progress.step)
         self.progress.advance(n_batches=len(batches))
+        self.stepper.is_updating = False
         self.unread.append((self.progress.step, pending))
         at_once = self.stepper.device.type == "cpu" or self.settings.non_finite == "stop"
         self._read_reports(but=0 if at_once else 1)
@@ -136,14 +141,14 @@ class Trainer:
         factor = self.schedule(step, self.total_steps)
         self.learning_rate = set_learning_rate(self.stepper.optimizer, factor)
 
-    def _read_reports(self, but: int = 0) -> None:
-        """Count what the steps found out, except the last `but` ones."""
+    def _read_reports(self, but: int = 0, *, count_only: bool = False) -> None:
+        """Count what the steps found out, except the last `but` ones, and tell of failures."""
         while len(self.unread) > but:
             step, pending = self.unread.popleft()
             report = pending.read()
             self.progress.count(report)
             self.meter.reports.append(report)
-            if report.skipped:
+            if report.skipped and not count_only:
                 tell_failure(report, step, self.progress, self.settings)
 
     def micro_batches(self) -> Iterator[list[Batch]]:
@@ -171,10 +176,16 @@ class Trainer:
         self.save()  # reading held-out speech may take long, and go wrong
         with self.stepper.averaged():
             name, value, metrics = self.validation.run(progress.step)
-        best_on_disk = progress.best, progress.best_loss, progress.best_step
+        if before := progress.monitor(name):
+            logger.warning("The best %s is forgotten: trainer.monitor is %s now.", before, name)
+        judged = progress.judged()
         is_best = progress.judge(value, metrics["loss"])
-        if not self.save(Validated(name, value, is_best, metrics)):
-            progress.best, progress.best_loss, progress.best_step = best_on_disk
+        try:
+            if not self.save(Validated(name, value, is_best, metrics)):
+                progress.put_back(judged, "best", "best_loss", "best_step")  # as on disk
+        except BaseException:  # held-out speech is read again when the run resumes
+            progress.put_back(judged)
+            raise
         self.meter.reset()  # time spent validating is not training time
 
     def _save_is_due(self, saved_at_s: float) -> bool:
@@ -225,16 +236,26 @@ class Trainer:
         path, state = found
         self.progress, unlogged = put_back(state, self.stepper, self.description, path)
         self.meter.take_up(unlogged)
+        self._fit_progress(path)
         step, total = self.progress.step, self.total_steps
         self._set_learning_rate(max(0, step - 1))  # a validation may come, and save, before a step
         self.log.rewind(step, validated=self.progress.validated_step == step)
         done = "" if step < total else ", the last: a higher trainer.n_epochs would train on"
         logger.info("Resumed from %s at step %d of %d%s.", path, step, total, done)
 
+    def _fit_progress(self, path: Path | None = None) -> None:
+        n_batches = len(self.train_loader.batch_sampler)
+        if told := self.progress.fit(n_batches, self.steps_per_epoch):
+            logger.warning("%s: %s", path, told)
+
     def _save_before_falling(self) -> None:
         if self.progress.step == 0 or parallel.n_processes() > 1:
             return  # nothing is learnt yet, or the others may be gone, whose state belongs to ours
+        if not self.stepper.is_whole:
+            logger.warning("The run fell in the middle of an update, which can't be saved.")
+            return
         try:
+            self._read_reports(count_only=True)  # what they tell may be why the run falls
             self.save(must=True)
             logger.warning("Saved step %d to %s.", self.progress.step, self.checkpoints.last)
         except Exception as error:

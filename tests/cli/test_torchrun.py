@@ -114,6 +114,14 @@ def test_one_killed_process_ends_all_with_a_reason(commands_h5, tmp_path):
     assert re.search(r"rank +: 1 .*\n +exitcode +: -9", errors.read_text())
 
 
+def test_a_signal_that_one_process_has_before_its_first_step_ends_both(commands_h5, tmp_path):
+    command = small(commands_h5, tmp_path / "run", *SAME)[1:]
+    result = run(*TORCHRUN, "-m", "tests.cli.early_signal", *command, timeout=SLACK)
+    assert result.returncode == 1
+    assert result.stderr.count(f"exitcode  : {128 + signal.SIGTERM}") >= 1, result.stderr[-3000:]
+    assert "Connection closed" not in result.stderr  # as of one who waits for the other
+
+
 @pytest.mark.parametrize(("world", "status"), [("1", -signal.SIGABRT), ("2", 3)])
 def test_of_several_processes_none_waits_for_pythons_end(world, status):
     """In it gloo's threads may free tensors, which aborts the process: one run in hundreds."""

@@ -52,6 +52,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Read, check, write, tell. A person's mistake ends in one line and status 1."""
     logging.basicConfig(format="%(levelname)s %(message)s")
     options = parse(words)
+    sys.stdout.reconfigure(errors="backslashreplace")  # it may say what a list has in no encoding
     try:
         prepare(options)
     except UserError as error:

@@ -198,6 +198,18 @@ def test_a_list_beside_the_recordings_moves_with_them(tmp_path):
     assert Folder(tmp_path / "moved/l.jsonl", "train", Characters())[0].target == "go"
 
 
+def test_what_a_list_says_in_no_encoding_is_told_and_left_out(tmp_path, capsys):
+    sound(tmp_path / "a.wav")
+    lines = [
+        '{"path": "a.wav", "text": "go"}',
+        r'{"path": "a.wav", "text": "x", "split": "\ud800"}',
+    ]
+    (tmp_path / "said.jsonl").write_text("\n".join(lines))
+    where = ["--root", tmp_path / "said.jsonl", "--out", tmp_path / "l.jsonl"]
+    main(["folder", *map(str, [*where, "--index_dir", tmp_path])])
+    assert r"split=\ud800" in capsys.readouterr().out
+
+
 def test_the_line_that_is_told_trains_on_a_list_of_any_name(tmp_path, capsys):
     folder(tmp_path / "Übung, 1")
     out = tmp_path / "Übung, 1" / 'a "list".jsonl'

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from src.datasets.rejections import N_NAMED, Rejections
-from src.utils.errors import UserError
+from src.utils.errors import NotInstalled, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def select(
             audio; told in the same log line.
 
     Raises:
-        UserError: a limit makes no sense, or no row is left.
+        UserError: a limit makes no sense, no row is left, or `text` needs what is not installed.
     """
     selection = choose(
         *(corpus, ids, durations_s, transcripts, text),
@@ -177,6 +177,8 @@ def _text_problems(
     for i, row in enumerate(bar):
         try:
             n_tokens = len(text.encode(transcripts[row]))
+        except NotInstalled:
+            raise
         except UserError as error:
             explanation = explanation or str(error)
             verdicts[i] = 1

@@ -106,7 +106,7 @@ def choose(
     already_rejected: Rejections | None,
 ) -> Selection:
     """`select` without its log line, which stands in the answer."""
-    _check_limits(corpus, min_duration_s, max_duration_s, max_text_length, limit, sort)
+    check_limits(corpus, min_duration_s, max_duration_s, max_text_length, limit, sort)
     durations_s = np.asarray(durations_s)
     problems = _duration_problems(durations_s, min_duration_s, max_duration_s)
     unusable = np.zeros(len(durations_s), bool)
@@ -128,7 +128,7 @@ def choose(
     return Selection(_order(kept[:limit], durations_s, sort), summary, not rejections)
 
 
-def _check_limits(
+def check_limits(
     corpus: str,
     min_duration_s: float,
     max_duration_s: float | None,
@@ -136,6 +136,7 @@ def _check_limits(
     limit: int | None,
     sort: str | None,
 ) -> None:
+    """Raises UserError where a limit of `select` makes no sense."""
     if max_duration_s is not None and max_duration_s < min_duration_s:
         raise UserError(
             f"{corpus}: min_duration_s={min_duration_s:g} is above max_duration_s="

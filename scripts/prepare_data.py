@@ -24,7 +24,7 @@ from src.datasets.manifest import write_manifest
 from src.datasets.rejections import Rejections
 from src.datasets.selection import UNWRITABLE, WITHOUT_WORDS
 from src.logger.pictures import save_png
-from src.utils.errors import UserError, nearest
+from src.utils.errors import NotInstalled, UserError, nearest
 from src.utils.files import atomic_write, write_json
 from src.utils.interrupts import ctrl_c_ends
 
@@ -52,6 +52,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Read, check, write, tell. A person's mistake ends in one line and status 1."""
     logging.basicConfig(format="%(levelname)s %(message)s")
     options = parse(words)
+    sys.stdout.reconfigure(errors="backslashreplace")  # it may say what a list has in no encoding
     try:
         prepare(options)
     except UserError as error:
@@ -158,6 +159,8 @@ def fault_of(row: Row, seconds: float, options: argparse.Namespace, text: Any) -
     try:
         if text is not None and not text.encode(row.text):
             return flaw_of(row, WITHOUT_WORDS)
+    except NotInstalled:
+        raise
     except UserError as error:
         return flaw_of(row, UNWRITABLE, str(error))
     return None

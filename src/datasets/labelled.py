@@ -5,15 +5,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from src.batch import Utterance
 from src.datasets.files import find_recordings, safe_name, unique_ids
 from src.datasets.librispeech_scan import NO_TRANSCRIPT
 from src.datasets.listed_corpus import ListedCorpus
 from src.datasets.listing import Flaw, Row, numbered_lines
-from src.text.frame_labels import LABEL_S, SILENCE, written
+from src.datasets.rejections import Rejections
+from src.text.frame_labels import LABEL_S, SILENCE, length_s, written
 from src.utils.errors import UserError
 
 BAD_LABELS = "whose labels can't be read"
+OUTLASTING = "whose labels end long after their recording"
+SLACK_S = 1.0  # beyond it the track is in other units, or of another recording
 SUFFIX = "_labels.txt"
 
 
@@ -40,6 +45,18 @@ class Labelled(ListedCorpus):
                 yield Row(told, name, written(read_labels(track)))
             except UserError as error:
                 yield Flaw(told, BAD_LABELS, str(error))
+
+    def fitting(
+        self, rows: list[Row], durations_s: np.ndarray, lost: Rejections
+    ) -> tuple[list[Row], np.ndarray]:
+        """Those whose labels end with the recording, or little later."""
+        ends_s = np.array([length_s(row.text) for row in rows])
+        outlasting = ends_s > durations_s + SLACK_S
+        for i in np.flatnonzero(outlasting):
+            told = f"labels until {ends_s[i]:g} s of {durations_s[i]:.2f} s of sound"
+            lost.add(OUTLASTING, rows[i].id, told)
+        kept = np.flatnonzero(~outlasting)
+        return [rows[i] for i in kept], durations_s[kept]
 
     def describe(self, index: int) -> Utterance:
         """As `ListedCorpus`, with a token for each 10 ms until the end of the recording."""
@@ -75,7 +92,8 @@ def read_labels(path: Path) -> list[tuple[float, float, str]]:
                 f"labels, found {line[:60]!r}."
             ) from None
         # NaN fails every comparison. Audacity rounds to a microsecond.
-        if not (until - 1e-3 <= start_s <= end_s < math.inf and symbol):
+        in_order = until - 1e-3 <= start_s <= end_s and end_s / LABEL_S < math.inf
+        if not (in_order and symbol):
             raise UserError(
                 f"{where}: {symbol or 'a label without a name'} from {start_s:g} to {end_s:g} s, "
                 f"but the one before ends at {until:g} s; labels must follow each other."

@@ -1,6 +1,7 @@
 """Utterances of a corpus that comes as a list of recordings and transcripts."""
 
 import dataclasses
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -74,6 +75,7 @@ class ListedCorpus(Dataset[Utterance]):
         rows, lost = self._of_split(split, validation_share, test_share)
         rows, durations_s, lost = measured(self._folder, rows, index_dir, lost)
         self.unreadable = dict(lost.explanations.get(UNREADABLE, {}))
+        rows, durations_s = self.fitting(rows, durations_s, lost)
         rows, durations_s = _without_hurried(
             rows, durations_s, max_characters_per_s, min_duration_s, lost
         )
@@ -92,6 +94,12 @@ class ListedCorpus(Dataset[Utterance]):
     def rows(self, root: Path, split: str) -> Iterable[Row | Flaw]:
         """All rows of the corpus, or at least all of `split`, and what is wrong with others."""
         raise NotImplementedError
+
+    def fitting(
+        self, rows: list[Row], durations_s: np.ndarray, lost: Rejections
+    ) -> tuple[list[Row], np.ndarray]:
+        """The rows that can belong to recordings of these lengths; `lost` gets the others."""
+        return rows, durations_s
 
     @property
     def _folder(self) -> Path:
@@ -190,7 +198,7 @@ def measured(
         durations_s[i] = _part_s(rows[i], seconds)
     for place, reason in reasons.items():
         row = rows[unknown[place]]
-        there = (root / row.path).exists()
+        there = os.path.exists(root / row.path)  # Path's raises where it is too long  # noqa: PTH110
         lost.add(UNREADABLE if there else NO_AUDIO, row.id, reason)
     failed = {int(unknown[place]) for place in reasons}
     kept = []

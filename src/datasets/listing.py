@@ -50,7 +50,7 @@ class Listing(NamedTuple):
 
 
 def listed(found: Iterable[Row | Flaw]) -> Listing:
-    """Sort rows from flaws; a second row of an id, or one whose text is no text, is a flaw."""
+    """Sort rows from flaws; a second row of an id, or text or path that can't be, is a flaw."""
     listing = Listing([], [])
     taken: dict[str, str] = {}  # key → id as the corpus writes it
     for item in found:
@@ -65,6 +65,8 @@ def listed(found: Iterable[Row | Flaw]) -> Listing:
             listing.flaws.append(flaw_of(row, LISTED_TWICE, told))
         elif not _is_text(row.text):
             listing.flaws.append(flaw_of(row, NOT_UTF8))
+        elif "\0" in row.path:  # which the system refuses as no path at all
+            listing.flaws.append(flaw_of(row, MALFORMED, "a zero byte in its path"))
         else:
             listing.rows.append(row)
         taken.setdefault(key, item.id)

@@ -91,7 +91,8 @@ def write_manifest(path: Path, rows: Iterable[Row]) -> None:
                 "duration": row.duration_s,
             }
             known = {key: value for key, value in known.items() if value not in (None, "")}
-            line = json.dumps(needed | known, ensure_ascii=not _is_utf8(row.path), allow_nan=False)
+            is_odd = not _is_utf8(row.path + row.speaker)
+            line = json.dumps(needed | known, ensure_ascii=is_odd, allow_nan=False)
             file.write(line + "\n")
 
 
@@ -181,6 +182,9 @@ def _row(path: Path, told: str, line: Any) -> Row | Flaw:
     values = {key: _value(line, names) for key, names in NAMES.items()}
     if not isinstance(values["path"], str) or not isinstance(values["text"], str):
         return Flaw(told, MALFORMED, f"{told} has no path, or no text")
+    # Bytes of names that are not UTF-8 can be written back; half of an escaped pair can't.
+    if not all(_is_utf8(str(values[key]), "surrogateescape") for key in ("path", "id", "speaker")):
+        return Flaw(told, MALFORMED, f"{told} has half a character in its path, id or speaker")
     name = "" if values["id"] is None else str(values["id"])  # 0 is a name too
     split = SPLIT_NAMES.get(str(values["split"] or "").lower())
     if split is None:
@@ -209,7 +213,7 @@ def _seconds(value: Any) -> float | None:
         return None
     try:
         seconds = float(value)
-    except TypeError:
+    except (TypeError, OverflowError):  # of 400 digits, say
         seconds = math.nan
     if isinstance(value, bool) or not 0 <= seconds < 1e9:
         raise ValueError(f"{value} is no number of seconds")
@@ -230,9 +234,9 @@ def _name(path: Path, place: tuple[str, float | None]) -> str:
     return name if start_s is None else f"{name}-{round(1000 * start_s):08}"
 
 
-def _is_utf8(text: str) -> bool:
+def _is_utf8(text: str, errors: str = "strict") -> bool:
     try:
-        text.encode()
+        text.encode("utf-8", errors)
     except UnicodeEncodeError:
         return False
     return True

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from src.batch import Utterance
 from src.datasets.files import safe_name
 from src.datasets.folder import Folder
+from src.datasets.selection import check_limits
 from src.utils.errors import UserError
 from src.utils.packed import PackedStrings
 from src.utils.tables import percent
@@ -67,6 +68,8 @@ class Mixture(Dataset[Utterance]):
         sort: str | None = None,
     ) -> None:
         names = _check(roots, weights)
+        limits = (min_duration_s, max_duration_s, max_text_length, limit, sort)
+        check_limits(f"mixture {split}", *limits)
         self.sample_rate = sample_rate
         self._corpora = [
             Folder(

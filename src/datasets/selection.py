@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from src.datasets.rejections import N_NAMED, Rejections
-from src.utils.errors import UserError
+from src.utils.errors import NotInstalled, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def select(
             audio; told in the same log line.
 
     Raises:
-        UserError: a limit makes no sense, or no row is left.
+        UserError: a limit makes no sense, no row is left, or `text` needs what is not installed.
     """
     selection = choose(
         *(corpus, ids, durations_s, transcripts, text),
@@ -106,7 +106,7 @@ def choose(
     already_rejected: Rejections | None,
 ) -> Selection:
     """`select` without its log line, which stands in the answer."""
-    _check_limits(corpus, min_duration_s, max_duration_s, max_text_length, limit, sort)
+    check_limits(corpus, min_duration_s, max_duration_s, max_text_length, limit, sort)
     durations_s = np.asarray(durations_s)
     problems = _duration_problems(durations_s, min_duration_s, max_duration_s)
     unusable = np.zeros(len(durations_s), bool)
@@ -128,7 +128,7 @@ def choose(
     return Selection(_order(kept[:limit], durations_s, sort), summary, not rejections)
 
 
-def _check_limits(
+def check_limits(
     corpus: str,
     min_duration_s: float,
     max_duration_s: float | None,
@@ -136,6 +136,7 @@ def _check_limits(
     limit: int | None,
     sort: str | None,
 ) -> None:
+    """Raises UserError where a limit of `select` makes no sense."""
     if max_duration_s is not None and max_duration_s < min_duration_s:
         raise UserError(
             f"{corpus}: min_duration_s={min_duration_s:g} is above max_duration_s="
@@ -177,6 +178,8 @@ def _text_problems(
     for i, row in enumerate(bar):
         try:
             n_tokens = len(text.encode(transcripts[row]))
+        except NotInstalled:
+            raise
         except UserError as error:
             explanation = explanation or str(error)
             verdicts[i] = 1

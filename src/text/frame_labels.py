@@ -76,6 +76,11 @@ class FrameLabels:
         return runs
 
 
+def length_s(transcript: str) -> float:
+    """Seconds from the beginning of a transcript's first label to the end of its last."""
+    return LABEL_S * sum(int(length) for length in re.findall(r"\*(\d+)(?!\S)", transcript))
+
+
 def written(labels: Iterable[tuple[float, float, str]]) -> str:
     """Labels (start, end in seconds, symbol), ascending, as a transcript; gaps are silence."""
     runs, until = [], 0

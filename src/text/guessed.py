@@ -22,7 +22,7 @@ def guessed_pronunciation(word: str) -> str:
     "" where eSpeak says nothing of it either, as of a lone apostrophe. Needs `espeakng-loader`.
 
     Raises:
-        UserError: eSpeak NG is not installed.
+        NotInstalled: eSpeak NG is missing. A model of guesses is read without.
     """
     ipa = _espeak().phonemes(word).translate(_MARKS)
     spelt = " ".join(_ARPABET[piece] for piece in _PIECES.findall(ipa))

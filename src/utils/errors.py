@@ -16,6 +16,10 @@ class UserError(ValueError):
         super().__init__(" ".join(str(message).split()))
 
 
+class NotInstalled(UserError):
+    """What this machine lacks. No row of a corpus is to blame, so none is left out for it."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown word: what was perhaps meant, or what there is."""
     known = sorted(known)

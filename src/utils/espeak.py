@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from src.utils.errors import UserError
+from src.utils.errors import NotInstalled, UserError
 
 SLOWEST, FASTEST = 80, 450  # words per minute that the library accepts
 
@@ -53,7 +53,7 @@ class Espeak:
             _RETRIEVE_SYNCHRONOUSLY, 0, folder.encode(), 0
         )
         if self.sample_rate <= 0:
-            raise UserError(
+            raise NotInstalled(
                 f"{folder}: eSpeak NG found no usable voices there. Reinstall them: "
                 "pip install --force-reinstall espeakng-loader"
             )
@@ -157,8 +157,9 @@ def _load() -> tuple[ctypes.CDLL, str]:
     try:
         import espeakng_loader
     except ImportError as error:
-        raise UserError(
-            "Generating speech needs eSpeak NG, which is not installed: pip install espeakng-loader"
+        raise NotInstalled(
+            "Generating speech, and words that no dictionary lists (text.guess=true), need eSpeak "
+            "NG, which is not installed: pip install espeakng-loader"
         ) from error
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     library.espeak_Info.restype = ctypes.c_char_p

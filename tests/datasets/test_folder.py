@@ -39,6 +39,26 @@ def test_every_part_of_a_small_folder_has_someone_and_together_they_are_all(tmp_
     assert set.union(*parts) == set(map(str, range(8)))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'{"path": "a\u0000b.wav", "text": "x"}',
+        r'{"path": "a\ud800b.wav", "text": "x"}',
+        r'{"path": "a.wav", "id": "q", "text": "x", "speaker": "\ud800"}',
+        r'{"path": "a.wav", "id": "\ud800", "text": "x", "split": "none"}',
+        f'{{"path": "a.wav", "id": "q", "text": "x", "duration": 1{"0" * 400}}}',
+        f'{{"path": "{"x" * 300}.wav", "text": "x"}}',
+    ],
+    ids=["zero byte", "odd path", "odd speaker", "odd id", "huge duration", "long path"],
+)
+def test_a_bad_line_of_a_list_never_ends_the_run(tmp_path, caplog, line):
+    sound(tmp_path / "a.wav")
+    (tmp_path / "list.jsonl").write_text('{"path": "a.wav", "text": "go"}\n' + line)
+    for index_dir in (None, tmp_path / "index"):
+        assert list(read(tmp_path / "list.jsonl", index_dir=index_dir).ids) == ["a"]
+    assert "kept 1 of 2 utterances; 1 can't be used" in caplog.text
+
+
 def test_flaws_of_a_folder_are_named(tmp_path, caplog):
     write(tmp_path, {"a.wav": "go", "mute.wav": " \n", "digits.wav": "1 2", "fast.wav": "x" * 99})
     write(tmp_path, {"long.wav": "long", "short.wav": "short", "utf16.wav": ""})

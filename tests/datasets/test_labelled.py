@@ -55,6 +55,7 @@ def test_labels_beyond_the_end_of_the_recording_give_no_tokens(tmp_path):
         ("0.1\t0.2\tAA\n\n0.15\t0.3\tS\n", "line 3: S from 0.15 to 0.3 s, but .* ends at 0.2"),
         ("0.5\t0.2\tAA\n", "AA from 0.5 to 0.2 s"),
         ("nan\t0.2\tAA\n", "AA from nan"),
+        ("0\t1e308\tAA\n", "AA from 0 to 1e\\+308 s"),
         ("a\tb\tAA\n", "expected start, end and phoneme"),
     ],
 )
@@ -81,6 +82,28 @@ def test_what_has_no_track_or_a_bad_one_is_left_out_by_name(tmp_path, caplog):
     assert list(corpus.ids) == ["good.wav"] or list(corpus.ids) == ["good"]
     for told in ("3 can't be used", "bad", "strange", "none", "'QX*10' is no label"):
         assert told in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("track", "end"),
+    [
+        ("0\t2e10\tAA\n", "2e+10"),
+        ("0\t8000\tAA\n8000\t16000\tS\n", "16000"),
+        ("0\t1.51\tAA\n", "1.51"),
+    ],
+    ids=["for ever", "in samples", "a second too long"],
+)
+@pytest.mark.parametrize("text", [FrameLabels(), None], ids=["labels", "no text"])
+def test_a_track_that_outlasts_its_recording_by_a_second_is_left_out(
+    tmp_path, caplog, track, end, text
+):
+    recording(tmp_path / "good.wav", [(0.1, 0.3, "AA")], 0.5)
+    recording(tmp_path / "other.wav", [], 0.5)
+    (tmp_path / "other_labels.txt").write_text(track)
+    corpus = Labelled(tmp_path, "train", text, validation_share=0, test_share=0)
+    assert list(corpus.ids) == ["good.wav"]
+    assert "1 whose labels end long after their recording (other.wav; first: " in caplog.text
+    assert f"labels until {end} s of 0.50 s of sound" in caplog.text
 
 
 def test_frames_are_learnt_from_the_command_line_and_read_as_phonemes(tmp_path):

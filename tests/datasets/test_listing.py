@@ -24,6 +24,11 @@ def test_flaws_pass_and_a_text_that_is_none_becomes_one():
     assert listing.flaws[1] == Flaw("t", "whose transcript is not UTF-8 text", "", "s", "test")
 
 
+def test_a_path_that_no_system_takes_costs_its_row():
+    [flaw] = listed([Row("z", "a\0b.wav", "go", "s", "test")]).flaws
+    assert flaw == Flaw("z", "malformed lines", "a zero byte in its path", "s", "test")
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -119,6 +119,13 @@ def test_parts_of_one_recording_are_many_utterances(tmp_path):
         ('{"path": "a", "text": "a", "start": "x"}', "with a start or duration that is no time"),
         ('{"path": "a", "text": "a", "duration": [1]}', "with a start or duration that is no time"),
         ("[" * 100_000, "malformed lines"),
+        (r'{"path": "a\ud800b.wav", "text": "a"}', "malformed lines"),
+        (r'{"path": "a", "text": "a", "speaker": "\ud800"}', "malformed lines"),
+        (r'{"path": "a", "text": "a", "id": "\ud800", "split": "x"}', "malformed lines"),
+        (
+            f'{{"path": "a", "text": "a", "duration": 1{"0" * 400}}}',
+            "with a start or duration that is no time",
+        ),
     ],
 )
 def test_a_line_that_is_no_row_has_a_reason_and_a_place(tmp_path, line, reason):
@@ -184,10 +191,11 @@ def test_what_is_written_is_read_back_as_it_was(tmp_path_factory, values):
 def test_paths_below_the_list_move_with_it_and_odd_names_survive(tmp_path):
     odd = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
     rows = [Row("a", f"{tmp_path}/x/a.wav", "sí"), Row("b", "/far/b.wav", "b"), Row("c", odd, "c")]
+    rows += [Row("d", "d.wav", "d", speaker=odd)]
     write_manifest(tmp_path / "list.jsonl", rows)
-    assert [row.path for row in manifest_rows(tmp_path / "list.jsonl")] == [
-        "x/a.wav", "/far/b.wav", odd,
-    ]  # fmt: skip
+    found = list(manifest_rows(tmp_path / "list.jsonl"))
+    assert [row.path for row in found] == ["x/a.wav", "/far/b.wav", odd, "d.wav"]
+    assert found[3].speaker == odd
     assert "sí" in (tmp_path / "list.jsonl").read_text(encoding="utf-8")
 
 

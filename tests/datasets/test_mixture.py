@@ -147,6 +147,19 @@ def test_senseless_weights_are_refused(roots, keys, message):
         mix(roots, **keys)
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"sort": "durtion"}, "mixture train: sort=durtion; expected null, duration or"),
+        ({"limit": 0}, "mixture train: limit=0; expected null or a number from 1 up"),
+        ({"limit": -1}, "limit=-1"),
+    ],
+)
+def test_limits_are_refused_as_those_of_one_corpus(roots, keys, message):
+    with pytest.raises(UserError, match=message):
+        mix(roots, **keys)
+
+
 def test_roots_are_a_list_of_different_names(roots):
     with pytest.raises(UserError, match="the same name twice"):
         mix([roots[0], roots[0]])

@@ -1,5 +1,6 @@
 """A stored selection is the one that would be made, and goes when what it depends on changes."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -7,10 +8,14 @@ import sys
 import numpy as np
 import pytest
 
+from src.datasets import LibriSpeech
 from src.datasets.selection import Selection
 from src.datasets.stored_selection import N_KEPT, key_of, remembered
 from src.text import Characters, Phonemes
+from src.utils.errors import UserError
 from tests.conftest import REPOSITORY
+from tests.datasets.tiny_corpus import write_chapter
+from tests.text.without_espeak import without_espeak
 
 FACTS = ["corpus", ["digest"], {"limit": None, "min_duration_s": 0.5}]
 DURATIONS = np.array([1.5, 0.5], np.float32)
@@ -122,6 +127,25 @@ def test_a_text_has_the_same_key_in_another_process():
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True
     )
     assert result.stdout.split() == [key_of(text, FACTS) for text in TEXTS.values()]
+
+
+def test_another_release_of_espeak_may_guess_otherwise(monkeypatch):
+    key = key_of(TEXTS["any words"], FACTS)
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: version(name) + "x" * ("espeak" in name)
+    )
+    assert key_of(TEXTS["any words"], FACTS) != key
+
+
+def test_what_espeak_could_not_guess_is_no_fault_of_a_row_and_not_remembered(tmp_path, monkeypatch):
+    write_chapter(tmp_path / "part", "7", {"HELLO WORLD": 0.1, "HELLO OBOKIAK": 0.1})
+    guessing = Phonemes(words=None, guess=True)
+    with monkeypatch.context() as without:
+        without_espeak(without)
+        with pytest.raises(UserError, match="pip install espeakng-loader"):
+            LibriSpeech(tmp_path, "part", guessing, index_dir=tmp_path / "index")
+    assert len(LibriSpeech(tmp_path, "part", guessing, index_dir=tmp_path / "index")) == 2
 
 
 class Shouting(Characters):

@@ -28,6 +28,7 @@ from tests.datasets.tiny_corpora import (
     write_voxforge,
 )
 from tests.datasets.tiny_corpus import write_chapter
+from tests.text.without_espeak import without_espeak
 
 SPLITS = ("train", "validation", "test")
 NO_LIMITS = ("--min_duration_s", "0", "--max_characters_per_s", "1000")
@@ -196,6 +197,27 @@ def test_a_list_beside_the_recordings_moves_with_them(tmp_path):
     main(["folder", "--root", str(tmp_path / "folder"), "--out", out, "--index_dir", index])
     (tmp_path / "folder").rename(tmp_path / "moved")
     assert Folder(tmp_path / "moved/l.jsonl", "train", Characters())[0].target == "go"
+
+
+def test_a_list_is_not_written_without_what_its_text_needs(prepare, tmp_path, monkeypatch):
+    folder(tmp_path / "folder")
+    (tmp_path / "folder/day/0.txt").write_text("obokiak")
+    without_espeak(monkeypatch)
+    with pytest.raises(SystemExit, match="pip install espeakng-loader"):
+        prepare("folder", "--text", "phonemes_cmu_open")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_list_says_in_no_encoding_is_told_and_left_out(tmp_path, capsys):
+    sound(tmp_path / "a.wav")
+    lines = [
+        '{"path": "a.wav", "text": "go"}',
+        r'{"path": "a.wav", "text": "x", "split": "\ud800"}',
+    ]
+    (tmp_path / "said.jsonl").write_text("\n".join(lines))
+    where = ["--root", tmp_path / "said.jsonl", "--out", tmp_path / "l.jsonl"]
+    main(["folder", *map(str, [*where, "--index_dir", tmp_path])])
+    assert r"split=\ud800" in capsys.readouterr().out
 
 
 def test_the_line_that_is_told_trains_on_a_list_of_any_name(tmp_path, capsys):

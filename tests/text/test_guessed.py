@@ -8,7 +8,8 @@ from rapidfuzz.distance import Levenshtein
 from src.text import Phonemes
 from src.text.dictionaries import CMU_PHONEMES, cmu_pronunciations
 from src.text.guessed import guessed_pronunciation
-from src.utils.errors import UserError
+from src.utils.errors import NotInstalled, UserError
+from tests.text.without_espeak import without_espeak
 
 GUESSING = Phonemes("cmu", words=None, guess=True)
 
@@ -60,3 +61,11 @@ def test_what_cannot_be_said_is_refused_still():
 def test_guesses_are_of_american_phonemes_only():
     with pytest.raises(UserError, match=r"text\.guess=true: .* text\.dictionary=csr has others"):
         Phonemes("csr", guess=True)
+
+
+def test_a_model_of_guesses_is_loaded_and_says_known_words_without_espeak(monkeypatch):
+    without_espeak(monkeypatch)
+    guessing = Phonemes("cmu", words=None, guess=True)
+    assert guessing.target("yes") == "Y EH S"
+    with pytest.raises(NotInstalled, match=r"text\.guess=true.*pip install espeakng-loader"):
+        guessing.target("yes obokiak")

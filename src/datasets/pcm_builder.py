@@ -1,14 +1,12 @@
 """Makes a packed cache: decodes everything once, and goes on where a killed run stopped."""
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +18,7 @@ from src.datasets.batches import Batches
 from src.datasets.loader import make_loader
 from src.utils.errors import UserError
 from src.utils.files import sync_folder
+from src.utils.locks import alone_in
 from src.utils.mapped import write_arrays
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,8 @@ def build(dataset, path: Path, stamp: str, is_there: Callable[[], bool], **readi
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.parent):
+        waiting = "%s: another process is packing recordings there; waiting for it."
+        with alone_in(path.parent, lambda: logger.info(waiting, path.parent)):
             if not is_there():
                 partial = path.with_name(f".{path.name}.partial")
                 _fill(dataset, partial, stamp, reading)
@@ -72,23 +72,6 @@ def build(dataset, path: Path, stamp: str, is_there: Callable[[], bool], **readi
             f"{path}: could not be written ({error.strerror or error}). Give it room or set "
             "loader.cache to another folder; what is done is kept, and the next run goes on there."
         ) from error
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other builders out of a folder; those wait."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info("%s: another process is packing recordings there; waiting for it.", folder)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            pass  # some network file systems know no locks
-        yield
-    finally:
-        os.close(handle)
 
 
 def _fill(dataset, partial: Path, stamp: str, reading: dict[str, Any]) -> None:

@@ -127,6 +127,7 @@ def _keep(samples: IO[bytes], done: IO[str], lines: list[str]) -> None:
     os.fsync(samples.fileno())
     done.write("".join(f"{line}\n" for line in lines))
     done.flush()
+    os.fsync(done.fileno())
     lines.clear()
 
 
@@ -145,26 +146,36 @@ def _done_before(partial: Path, stamp: str) -> tuple[list[int], list[int], dict[
     left_out: dict[str, str] = {}
     n_batches = 0
     stamp_file = partial / "stamp"
-    if not stamp_file.is_file() or stamp_file.read_text() != stamp:
+    if not stamp_file.is_file() or stamp_file.read_bytes() != stamp.encode():
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         (partial / "samples.pcm").touch()
         _journal(partial).touch()
         stamp_file.write_text(stamp)
-    whole = []
-    for line in _journal(partial).read_text().splitlines(keepends=True):
-        if not line.endswith("\n"):
-            break  # the run was killed while it wrote this
-        sizes, sums, reasons = json.loads(line)
+    n_bytes = 0
+    for line in _journal(partial).read_bytes().splitlines(keepends=True):
+        noted = _noted(line)
+        if noted is None:
+            break
+        sizes, sums, reasons = noted
         lengths += sizes
         checksums += sums
         left_out |= reasons
         n_batches += 1
-        whole.append(line)
-    _journal(partial).write_text("".join(whole))
+        n_bytes += len(line)
+    os.truncate(_journal(partial), n_bytes)
     if n_batches:
         logger.info("%s: going on after %s utterances.", partial, f"{len(lengths):,}")
     return lengths, checksums, left_out, n_batches
+
+
+def _noted(line: bytes) -> tuple[list[int], list[int], dict[str, str]] | None:
+    """What a line of the journal says; None where the run was killed or the power cut in it."""
+    try:
+        sizes, sums, reasons = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    return (sizes, sums, reasons) if line.endswith(b"\n") else None
 
 
 def _check_room(dataset, partial: Path, n_done: int) -> None:

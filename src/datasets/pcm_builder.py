@@ -18,7 +18,7 @@ from src.datasets.batches import Batches
 from src.datasets.loader import make_loader
 from src.utils.errors import UserError
 from src.utils.files import sync_folder
-from src.utils.locks import alone_in
+from src.utils.locks import in_turn
 from src.utils.mapped import write_arrays
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,7 @@ def build(dataset, path: Path, stamp: str, is_there: Callable[[], bool], **readi
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        waiting = "%s: another process is packing recordings there; waiting for it."
-        with alone_in(path.parent, lambda: logger.info(waiting, path.parent)):
+        with in_turn(path.parent, "packing recordings"):
             if not is_there():
                 partial = path.with_name(f".{path.name}.partial")
                 _fill(dataset, partial, stamp, reading)

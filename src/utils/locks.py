@@ -2,9 +2,14 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from src.utils.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 _held: set[int] = set()
 
@@ -24,13 +29,37 @@ def lock(handle: int, *, wait: bool = False) -> bool:
 
 
 @contextlib.contextmanager
+def in_turn(folder: Path, doing: str) -> Iterator[None]:
+    """Keep `folder` to this process for as long as the block runs, after whoever is there now.
+
+    Args:
+        doing: what all of them do, such as "packing recordings"; for the log.
+
+    Raises:
+        UserError: see `alone_in`.
+    """
+    waiting = "%s: another process is %s there; waiting for it."
+    with alone_in(folder, lambda: logger.info(waiting, folder, doing)):
+        yield
+
+
+@contextlib.contextmanager
 def alone_in(folder: Path, when_taken: Callable[[], None]) -> Iterator[None]:
-    """Keep `folder` to this process for as long as the block runs.
+    """Keep `folder`, which is made if need be, to this process for as long as the block runs.
 
     Args:
         when_taken: called where another process has it; if it raises nothing, we wait.
+
+    Raises:
+        UserError: the folder can't be made or opened.
     """
-    handle = os.open(folder, os.O_RDONLY)  # the folder itself, so no file is left behind
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)  # the folder itself, so no file is left behind
+    except OSError as error:
+        raise UserError(
+            f"{folder}: could not be written ({error.strerror or error}); choose another folder."
+        ) from error
     _held.add(handle)
     try:
         if not lock(handle):

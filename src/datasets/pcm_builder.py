@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from src.batch import Batch
 from src.datasets.batches import Batches
+from src.datasets.excerpts import excerpt_of
 from src.datasets.loader import make_loader
 from src.utils.errors import UserError
 from src.utils.files import sync_folder
@@ -35,18 +36,22 @@ def identify(dataset) -> tuple[str, str]:
     """A name for the utterances of a dataset, and a stamp of the files they are in now."""
     name = hashlib.sha256(f"{FORMAT} {dataset.sample_rate} {len(dataset)}".encode())
     name.update(np.ascontiguousarray(dataset.durations_s, np.float32))
+    for row, told in enumerate(dataset.ids):
+        words = f"{told}\0{dataset.source(row)}\0{excerpt_of(dataset, row)}"
+        name.update(words.encode("utf-8", "surrogateescape"))
+    return name.hexdigest()[:16], _stamp(dataset)
+
+
+def _stamp(dataset) -> str:
     stamp = hashlib.sha256()
     n = len(dataset)
     for row in np.linspace(0, n - 1, min(n, MOST_LOOKED_AT)).round().astype(int).tolist():
-        source = dataset.source(row)
-        identity = (str(dataset.ids[row]), str(source))
-        name.update("\0".join((*identity, "")).encode("utf-8", "surrogateescape"))
         try:
-            status = source.stat()
+            status = dataset.source(row).stat()
             stamp.update(b"%d %d\0" % (status.st_size, status.st_mtime_ns))
         except OSError:
             stamp.update(b"gone\0")
-    return name.hexdigest()[:16], stamp.hexdigest()
+    return stamp.hexdigest()
 
 
 def build(dataset, path: Path, stamp: str, is_there: Callable[[], bool], **reading: Any) -> None:

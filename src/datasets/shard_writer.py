@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from src.batch import Utterance
 from src.datasets.batches import Batches
+from src.datasets.excerpts import excerpt_of
 from src.datasets.loader import Loader, make_loader
 from src.datasets.shard_files import (
     FORMAT,
@@ -93,6 +94,7 @@ def _settings(dataset: Any, shard_mb: float, seed: int, n_shards: int) -> dict[s
     for row, name in enumerate(dataset.ids):
         known = describe(row) if describe else None
         words = f"{known.transcript}\0{known.speaker}\0" if known else ""
+        words += excerpt_of(dataset, row)
         digest.update(f"{name}\0{words}".encode("utf-8", "surrogateescape"))
     return {
         "format": FORMAT,

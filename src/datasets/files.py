@@ -83,14 +83,14 @@ class AudioFiles(Dataset[Utterance]):
         self._paths = [paths[row] for row in kept]
         self._transcripts = [transcript_beside(path) for path in self._paths]
         self._targets = _targets(self.ids, self._transcripts, text)
-        self._resample = resample
+        self.resample = resample
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Utterance:
         """Raises UserError where the audio is damaged or of a rate that may not be resampled."""
-        waveform = audio.read(self.source(index), self.sample_rate, resample=self._resample)
+        waveform = audio.read(self.source(index), self.sample_rate, resample=self.resample)
         return replace(self.describe(index), waveform=waveform)
 
     def describe(self, index: int) -> Utterance:

@@ -201,27 +201,39 @@ def _opened_alone(partial: Path, path: Path) -> Iterator[KeptFailure]:
     with contextlib.ExitStack() as at_the_end:
         with ctrl_c_waits():  # or it might come between making the file and seeing to its end
             file = at_the_end.enter_context(_locked(partial, path))
-            at_the_end.callback(partial.unlink, missing_ok=True)
+            at_the_end.callback(_remove, partial, file)
         os.ftruncate(file.fileno(), 0)
         yield file
 
 
 def _locked(partial: Path, path: Path) -> KeptFailure:
     """`partial`, made if need be, under a lock that the system drops should we be killed."""
-    import fcntl  # POSIX only; readers do without
+    from src.utils.locks import lock  # POSIX only; readers do without
 
     def create(name: str, flags: int) -> int:
         return os.open(name, flags | os.O_CREAT, 0o666)
 
-    file = KeptFailure(partial, "r+", opener=create)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    while True:
+        file = KeptFailure(partial, "r+", opener=create)
+        if not lock(file.fileno()):
+            file.close()
+            raise UserError(
+                f"{path}: another process is writing this file. Wait for it to finish, or stop it "
+                "and run the command again."
+            )
+        # Whoever held the lock before may have given the file its final name since we opened it.
+        if _is_still(partial, file):
+            return file
         file.close()
-        if not isinstance(error, BlockingIOError):
-            raise
-        raise UserError(
-            f"{path}: another process is writing this file. Wait for it to finish, or stop it "
-            "and run the command again."
-        ) from None
-    return file
+
+
+def _remove(partial: Path, file: KeptFailure) -> None:
+    if _is_still(partial, file):  # the next writer's may have this name already
+        partial.unlink()
+
+
+def _is_still(partial: Path, file: KeptFailure) -> bool:
+    try:
+        return os.path.samestat(partial.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

@@ -91,7 +91,7 @@ class LibriSpeech(Dataset[Utterance]):
         self.sample_rate = sample_rate
         self._rows = Rows(folders, tables)
         self._text = text
-        self._resample = resample
+        self.resample = resample
         chosen = "" if speakers == "all" else f" ({speakers} speakers)"
         corpus = f"LibriSpeech {'+'.join(parts)}{chosen}"
         digests = [table.digest for table in tables]
@@ -139,7 +139,7 @@ class LibriSpeech(Dataset[Utterance]):
 
     def __getitem__(self, index: int) -> Utterance:
         """Raises UserError where the audio is damaged or of a rate that may not be resampled."""
-        waveform = audio.read(self.source(index), self.sample_rate, resample=self._resample)
+        waveform = audio.read(self.source(index), self.sample_rate, resample=self.resample)
         return dataclasses.replace(self.describe(index), waveform=waveform)
 
     def describe(self, index: int) -> Utterance:

@@ -18,6 +18,7 @@ from src.datasets.librispeech_parts import (
 )
 from src.utils.download import fetch
 from src.utils.errors import UserError
+from src.utils.locks import in_turn
 
 
 def download_missing(
@@ -28,7 +29,8 @@ def download_missing(
 ) -> None:
     """Fetch, verify and unpack those parts that are not there, each whole or not at all.
 
-    A fetch that was cut off continues where it stopped. Archives are removed once unpacked.
+    A fetch that was cut off continues where it stopped. Archives are removed once unpacked. Of
+    several processes, such as torchrun's, one fetches and the others wait for it.
 
     Args:
         root: the folder LibriSpeech, or the one around it.
@@ -40,12 +42,17 @@ def download_missing(
             archive, or no room on the disk.
     """
     bases = [base_url] if isinstance(base_url, str) else list(base_url)
-    for part in missing_parts(root, parts):
-        archive = home_of_parts(root) / f"{part}.tar.gz"
-        urls = [f"{base.rstrip('/')}/{archive.name}" for base in bases]
-        fetch(urls, archive, sha256=_checksum(part, checksums or {}))
-        unpack(archive, part, archive.parent)
-        archive.unlink()
+    digests = {part: _checksum(part, checksums or {}) for part in missing_parts(root, parts)}
+    if not digests:
+        return
+    home = home_of_parts(root)
+    with in_turn(home, "downloading"):
+        for part in missing_parts(root, list(digests)):  # others may have fetched some meanwhile
+            archive = home / f"{part}.tar.gz"
+            urls = [f"{base.rstrip('/')}/{archive.name}" for base in bases]
+            fetch(urls, archive, sha256=digests[part])
+            unpack(archive, part, home)
+            archive.unlink()
 
 
 def _checksum(part: str, given: Mapping[str, str]) -> str:

@@ -43,6 +43,7 @@ class ListedCorpus(Dataset[Utterance]):
     Attributes:
         unreadable: id → reason of each utterance that is left out because its audio's header
             can't be read.
+        starts_s: (n,) float64, where each begins in its file; NaN is the whole file.
 
     Raises:
         UserError: no such corpus or split, or no utterance can be used.
@@ -71,7 +72,7 @@ class ListedCorpus(Dataset[Utterance]):
         if split not in SPLITS:
             raise UserError(f"split={split}: expected one of {', '.join(SPLITS)}.")
         self.sample_rate = sample_rate
-        self._root, self._text, self._resample = Path(root), text, resample
+        self._root, self._text, self.resample = Path(root), text, resample
         rows, lost = self._of_split(split, validation_share, test_share)
         rows, durations_s, lost = measured(self._folder, rows, index_dir, lost)
         self.unreadable = dict(lost.explanations.get(UNREADABLE, {}))
@@ -131,7 +132,7 @@ class ListedCorpus(Dataset[Utterance]):
         self._paths = PackedStrings.of(row.path for row in rows)
         self._speakers = PackedStrings.of(row.speaker for row in rows)
         starts = [np.nan if row.start_s is None else row.start_s for row in rows]
-        self._starts_s = np.array(starts, np.float64)  # NaN is the whole file
+        self.starts_s = np.array(starts, np.float64)
         self._listed = np.array([row.duration_s is not None for row in rows], bool)
 
     def __len__(self) -> int:
@@ -140,16 +141,16 @@ class ListedCorpus(Dataset[Utterance]):
     def __getitem__(self, index: int) -> Utterance:
         """Raises UserError where the audio is damaged, too short for its part, or of a rate that
         may not be resampled."""
-        start_s, wanted_s = float(self._starts_s[index]), float(self.durations_s[index])
+        start_s, wanted_s = float(self.starts_s[index]), float(self.durations_s[index])
         part = {} if np.isnan(start_s) else {"start_s": start_s, "duration_s": wanted_s}
         path = self.source(index)
-        waveform = audio.read(path, self.sample_rate, resample=self._resample, **part)
+        waveform = audio.read(path, self.sample_rate, resample=self.resample, **part)
         self._check_duration(index, len(waveform) / self.sample_rate)
         return dataclasses.replace(self.describe(index), waveform=waveform)
 
     def _check_duration(self, index: int, found_s: float) -> None:
         """Refuse a recording that isn't what the list says: then the words aren't its words."""
-        start_s, wanted_s = self._starts_s[index], self.durations_s[index]
+        start_s, wanted_s = self.starts_s[index], self.durations_s[index]
         is_part = not np.isnan(start_s)
         if is_part and found_s < wanted_s - SLACK_S:
             raise UserError(

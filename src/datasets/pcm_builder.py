@@ -1,14 +1,12 @@
 """Makes a packed cache: decodes everything once, and goes on where a killed run stopped."""
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,9 +15,11 @@ from tqdm import tqdm
 
 from src.batch import Batch
 from src.datasets.batches import Batches
+from src.datasets.excerpts import excerpt_of
 from src.datasets.loader import make_loader
 from src.utils.errors import UserError
 from src.utils.files import sync_folder
+from src.utils.locks import in_turn
 from src.utils.mapped import write_arrays
 
 logger = logging.getLogger(__name__)
@@ -36,18 +36,22 @@ def identify(dataset) -> tuple[str, str]:
     """A name for the utterances of a dataset, and a stamp of the files they are in now."""
     name = hashlib.sha256(f"{FORMAT} {dataset.sample_rate} {len(dataset)}".encode())
     name.update(np.ascontiguousarray(dataset.durations_s, np.float32))
+    for row, told in enumerate(dataset.ids):
+        words = f"{told}\0{dataset.source(row)}\0{excerpt_of(dataset, row)}"
+        name.update(words.encode("utf-8", "surrogateescape"))
+    return name.hexdigest()[:16], _stamp(dataset)
+
+
+def _stamp(dataset) -> str:
     stamp = hashlib.sha256()
     n = len(dataset)
     for row in np.linspace(0, n - 1, min(n, MOST_LOOKED_AT)).round().astype(int).tolist():
-        source = dataset.source(row)
-        identity = (str(dataset.ids[row]), str(source))
-        name.update("\0".join((*identity, "")).encode("utf-8", "surrogateescape"))
         try:
-            status = source.stat()
+            status = dataset.source(row).stat()
             stamp.update(b"%d %d\0" % (status.st_size, status.st_mtime_ns))
         except OSError:
             stamp.update(b"gone\0")
-    return name.hexdigest()[:16], stamp.hexdigest()
+    return stamp.hexdigest()
 
 
 def build(dataset, path: Path, stamp: str, is_there: Callable[[], bool], **reading: Any) -> None:
@@ -62,7 +66,7 @@ def build(dataset, path: Path, stamp: str, is_there: Callable[[], bool], **readi
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.parent):
+        with in_turn(path.parent, "packing recordings"):
             if not is_there():
                 partial = path.with_name(f".{path.name}.partial")
                 _fill(dataset, partial, stamp, reading)
@@ -72,23 +76,6 @@ def build(dataset, path: Path, stamp: str, is_there: Callable[[], bool], **readi
             f"{path}: could not be written ({error.strerror or error}). Give it room or set "
             "loader.cache to another folder; what is done is kept, and the next run goes on there."
         ) from error
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other builders out of a folder; those wait."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info("%s: another process is packing recordings there; waiting for it.", folder)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            pass  # some network file systems know no locks
-        yield
-    finally:
-        os.close(handle)
 
 
 def _fill(dataset, partial: Path, stamp: str, reading: dict[str, Any]) -> None:
@@ -144,6 +131,7 @@ def _keep(samples: IO[bytes], done: IO[str], lines: list[str]) -> None:
     os.fsync(samples.fileno())
     done.write("".join(f"{line}\n" for line in lines))
     done.flush()
+    os.fsync(done.fileno())
     lines.clear()
 
 
@@ -162,26 +150,36 @@ def _done_before(partial: Path, stamp: str) -> tuple[list[int], list[int], dict[
     left_out: dict[str, str] = {}
     n_batches = 0
     stamp_file = partial / "stamp"
-    if not stamp_file.is_file() or stamp_file.read_text() != stamp:
+    if not stamp_file.is_file() or stamp_file.read_bytes() != stamp.encode():
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         (partial / "samples.pcm").touch()
         _journal(partial).touch()
         stamp_file.write_text(stamp)
-    whole = []
-    for line in _journal(partial).read_text().splitlines(keepends=True):
-        if not line.endswith("\n"):
-            break  # the run was killed while it wrote this
-        sizes, sums, reasons = json.loads(line)
+    n_bytes = 0
+    for line in _journal(partial).read_bytes().splitlines(keepends=True):
+        noted = _noted(line)
+        if noted is None:
+            break
+        sizes, sums, reasons = noted
         lengths += sizes
         checksums += sums
         left_out |= reasons
         n_batches += 1
-        whole.append(line)
-    _journal(partial).write_text("".join(whole))
+        n_bytes += len(line)
+    os.truncate(_journal(partial), n_bytes)
     if n_batches:
         logger.info("%s: going on after %s utterances.", partial, f"{len(lengths):,}")
     return lengths, checksums, left_out, n_batches
+
+
+def _noted(line: bytes) -> tuple[list[int], list[int], dict[str, str]] | None:
+    """What a line of the journal says; None where the run was killed or the power cut in it."""
+    try:
+        sizes, sums, reasons = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    return (sizes, sums, reasons) if line.endswith(b"\n") else None
 
 
 def _check_room(dataset, partial: Path, n_done: int) -> None:

@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 
 class Recordings(Protocol):
-    """What a dataset offers so that it can be cached."""
+    """What a dataset offers so that it can be cached; where it reads parts of files or may refuse
+    to resample, see also `excerpt_of`."""
 
     ids: Sequence[str]
     durations_s: np.ndarray  # (n,) float32
@@ -52,9 +53,10 @@ def cached(
 ) -> Dataset:
     """The same utterances bit for bit, from a cache in `folder`, which is made where it is missing.
 
-    Which cache belongs to a dataset is decided by its ids, durations, paths and sample rate; it is
-    made again when a file's size or time of change is another. Corpora in HDF5 or in shards are
-    samples in few files already, and come back as they are.
+    Which cache belongs to a dataset is decided by its ids, paths, starts, durations and sample
+    rate, and by whether others are resampled; it is made again when a file's size or time of
+    change is another. Of more than 100,000 files as many are looked at, evenly spread. Corpora in
+    HDF5 or in shards are samples in few files already, and come back as they are.
 
     Args:
         n_workers: processes that decode; None = one for each processor.

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from src.batch import Utterance
 from src.datasets.batches import Batches
+from src.datasets.excerpts import excerpt_of
 from src.datasets.loader import Loader, make_loader
 from src.datasets.shard_files import (
     FORMAT,
@@ -29,6 +30,7 @@ from src.datasets.shard_files import (
 )
 from src.utils.errors import UserError
 from src.utils.files import atomic_write, remove_leftovers, write_json
+from src.utils.locks import in_turn
 from src.utils.packed import PickedStrings
 
 logger = logging.getLogger(__name__)
@@ -45,7 +47,8 @@ def write_shards(
 
     A shuffled order, because a stream can only shuffle within its buffer: neighbours in a corpus
     are of one speaker. The same arguments give the same bytes. Each shard appears when it is
-    whole, the index when all are; a run that is repeated makes the shards that are missing.
+    whole, the index when all are; a run that is repeated makes the shards that are missing, and
+    one beside another waits for it.
 
     Args:
         shard_mb: megabytes (10⁶ bytes) that a shard may have.
@@ -61,14 +64,15 @@ def write_shards(
     rows = np.random.default_rng(seed).permutation(len(dataset))
     sizes = dataset.durations_s[rows] * dataset.sample_rate * SAMPLE.itemsize + OVERHEAD
     offsets = cut(sizes.tolist(), shard_mb * 1e6)
-    _settle(folder, _settings(dataset, shard_mb, seed, len(offsets) - 1))
-    missing = [n for n in range(len(offsets) - 1) if not (folder / shard_name(n)).is_file()]
-    if missing:
-        (folder / INDEX).unlink(missing_ok=True)  # for as long as it would not be true
-        _fill(
-            dataset, folder, missing, [rows[a:b] for a, b in itertools.pairwise(offsets)], reading
-        )
-    n_utterances, left_out = write_index(folder, len(offsets) - 1, dataset.sample_rate)
+    settings = _settings(dataset, shard_mb, seed, len(offsets) - 1)
+    with in_turn(folder, "packing recordings"):  # and find the shards made, after another
+        _settle(folder, settings)
+        missing = [n for n in range(len(offsets) - 1) if not (folder / shard_name(n)).is_file()]
+        if missing:
+            (folder / INDEX).unlink(missing_ok=True)  # for as long as it would not be true
+            rows_of = [rows[a:b] for a, b in itertools.pairwise(offsets)]
+            _fill(dataset, folder, missing, rows_of, reading)
+        n_utterances, left_out = write_index(folder, len(offsets) - 1, dataset.sample_rate)
     return len(offsets) - 1, n_utterances, left_out
 
 
@@ -90,6 +94,7 @@ def _settings(dataset: Any, shard_mb: float, seed: int, n_shards: int) -> dict[s
     for row, name in enumerate(dataset.ids):
         known = describe(row) if describe else None
         words = f"{known.transcript}\0{known.speaker}\0" if known else ""
+        words += excerpt_of(dataset, row)
         digest.update(f"{name}\0{words}".encode("utf-8", "surrogateescape"))
     return {
         "format": FORMAT,
@@ -103,10 +108,10 @@ def _settings(dataset: Any, shard_mb: float, seed: int, n_shards: int) -> dict[s
 
 
 def _settle(folder: Path, settings: dict[str, Any]) -> None:
-    """Make the folder, or make sure that what is there is of these settings."""
+    """Note the settings, or make sure that what is there is of these."""
     path = folder / SETTINGS
     if not path.exists():
-        if folder.exists() and any(folder.glob("[!.]*")):
+        if any(folder.glob("[!.]*")):
             raise UserError(f"{folder}: holds something else; choose another --out.")
         write_json(path, settings)
         return

@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import io
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import pytest
 from src.datasets import LibriSpeech
 from src.datasets.librispeech_parts import ARCHIVES
 from src.text import Characters
+from src.utils import locks
 from src.utils.errors import UserError
+from tests.conftest import REPOSITORY
 from tests.datasets.tiny_corpus import write_chapter
 from tests.utils.flaky_server import flaky_server
 
@@ -68,6 +72,38 @@ def test_a_missing_part_is_fetched_once_and_leaves_no_archive(server, tmp_path, 
         assert corpus[0].target == "go up"
         assert below(root) == ["README.TXT", PART]
     assert len(page.asked) == 1
+
+
+FETCH_AND_WAIT = """
+import sys
+from pathlib import Path
+from src.datasets import librispeech_download as download
+fetch = download.fetch
+def told(*args, **keys):
+    print("fetching", flush=True)
+    sys.stdin.readline()
+    return fetch(*args, **keys)
+download.fetch = told
+root, url, part, digest = sys.argv[1:]
+download.download_missing(Path(root), [part], url, {part: digest})
+"""
+
+
+def test_of_several_processes_one_fetches_and_the_others_wait(
+    server, tmp_path, official, monkeypatch
+):
+    """Each of torchrun's fetched the same archive into the same file, and all but one failed."""
+    page = server.add(f"/12/{PART}.tar.gz", official)
+    digest, root = hashlib.sha256(official).hexdigest(), tmp_path / "LibriSpeech"
+    command = [sys.executable, "-c", FETCH_AND_WAIT, root, server.url("/12"), PART, digest]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout.readline() == "fetching\n"
+        monkeypatch.setattr(locks.logger, "info", lambda *_: print(file=first.stdin, flush=True))
+        assert len(load(server, root, official)) == 2
+    assert first.returncode == 0 and len(page.asked) == 1
+    assert below(root) == ["README.TXT", PART]
 
 
 def test_parts_join_a_corpus_that_is_there_already(server, tmp_path, official):

@@ -228,6 +228,34 @@ def test_a_killed_builder_leaves_what_the_next_one_goes_on_with(file, tmp_path, 
     assert len(list(folder.iterdir())) == 1
 
 
+@pytest.mark.parametrize("damage", [b"\0" * 512, b"\xff\xfe", b"17"])
+def test_a_journal_that_a_power_cut_damaged_counts_up_to_there(file, tmp_path, damage):
+    """It stopped every later run for good."""
+    n, folder = 6000, tmp_path / "cache"
+    process = start_packing(file, folder, n)
+    process.kill()
+    process.wait()
+    [journal] = folder.glob(".*/done.jsonl")
+    lines = journal.read_bytes().splitlines()
+    journal.write_bytes(b"\n".join([*lines[:10], damage, *lines[11:], b""]))
+    dataset = Numbers(file, n)
+    hold(cached(dataset, folder, n_workers=0), n)
+    assert dataset.n_read == n - 10 * 32  # utterances of a batch
+
+
+def test_the_journal_is_on_disk_before_more_is_packed(file, tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+
+    def noted(handle: int) -> None:
+        sync(handle)
+        synced.append((Path(f"/proc/self/fd/{handle}").readlink(), os.fstat(handle).st_size))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    cached(Numbers(file, 2000), tmp_path / "cache", n_workers=0)
+    journals = [size for name, size in synced if name.name == "done.jsonl"]
+    assert len(journals) == 2 and 0 < journals[0] < journals[1]  # after 50 batches, and at the end
+
+
 def test_what_a_killed_builder_left_of_other_files_is_not_used(file, tmp_path):
     n, folder = 6000, tmp_path / "cache"
     process = start_packing(file, folder, n)

@@ -22,6 +22,7 @@ from src.datasets.shard_files import scan
 from src.datasets.shard_writer import cut
 from src.datasets.shard_writer import write_shards as pack
 from src.text import Characters
+from src.utils import locks
 from src.utils.errors import UserError
 from tests.conftest import REPOSITORY
 from tests.datasets.tiny_shards import RATE, N, damaged, flat, read, write, write_files
@@ -123,6 +124,45 @@ def test_what_can_t_be_decoded_is_left_out_of_the_shards_and_named(corpus, tmp_p
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+PACK_AND_WAIT = """
+import sys
+from pathlib import Path
+from src.datasets import AudioFiles
+from tests.datasets.tiny_shards import write
+read = AudioFiles.__getitem__
+def first_read(self, i):
+    AudioFiles.__getitem__ = read
+    print("packing", flush=True)
+    sys.stdin.readline()
+    return read(self, i)
+AudioFiles.__getitem__ = first_read
+print(write(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+
+def test_a_second_writer_waits_for_the_first_and_finds_the_shards_made(
+    corpus, packed, tmp_path, monkeypatch
+):
+    """It deleted the first one's unfinished shard, and both failed."""
+    command = [sys.executable, "-c", PACK_AND_WAIT, corpus, tmp_path]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout.readline() == "packing\n"
+        monkeypatch.setattr(locks.logger, "info", lambda *_: print(file=first.stdin, flush=True))
+        monkeypatch.setattr(AudioFiles, "__getitem__", lambda *_: pytest.fail("is read twice"))
+        assert write(corpus, tmp_path) == (5, N, {})
+        assert first.stdout.read() == f"(5, {N}, {{}})\n"
+    assert first.returncode == 0
+    assert contents(tmp_path / "train") == contents(packed / "train")
+
+
+def test_a_folder_that_can_t_be_made_is_told(corpus, tmp_path):
+    (tmp_path / "train").touch()
+    with pytest.raises(UserError, match=r"train: could not be written \(File exists\)"):
+        write(corpus, tmp_path)
 
 
 def test_a_writer_that_is_killed_leaves_whole_shards_and_its_successor_the_same_bytes(

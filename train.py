@@ -58,10 +58,10 @@ def trial(config: dict[str, Any], config_yaml: str, run_dir: Path, overrides: li
     from src.utils.folders import only_run_in
     from src.utils.provenance import record
 
+    begun = has_begun(run_dir, config_yaml)  # first: a finished trial may be of another config
     if summary := finished(run_dir):
         logger.info("%s: has finished already", run_dir)
         return Ended(0, value_of(summary))
-    begun = has_begun(run_dir, config_yaml)
     if begun and not config["resume"]:
         config = config | {"resume": str(run_dir)}
     with only_run_in(run_dir, resumed=begun):

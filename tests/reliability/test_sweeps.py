@@ -62,7 +62,9 @@ def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(runs, tmp_path):
 
 
 def test_ctrl_c_ends_the_sweep_and_not_only_the_trial(runs, tmp_path):
-    process = runs.start(tmp_path, "--multirun", "seed=1,2")
+    # A trial of hours is not over before the signal comes, however late that is.
+    endless = ("trainer.n_epochs=5000", "trainer.patience=null")
+    process = runs.start(tmp_path, "--multirun", *endless, "seed=1,2")
     wait_for(tmp_path, "*/checkpoints/last.pt")
     os.kill(process, signal.SIGINT)
     status, said = runs.wait(process)

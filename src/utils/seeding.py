@@ -6,13 +6,20 @@ import random
 import numpy as np
 import torch
 
+from src.utils.errors import UserError
+
 
 def seed_everything(seed: int, deterministic: bool = False) -> None:
     """Seed Python, NumPy and every PyTorch generator.
 
     Args:
         deterministic: also refuse kernels whose results differ between runs.
+
+    Raises:
+        UserError: a seed that PyTorch can't take.
     """
+    if not -(2**63) <= seed < 2**63:
+        raise UserError(f"seed={seed}: expected a whole number below 2^63, such as 1.")
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from src.utils.errors import UserError
 from src.utils.seeding import random_state, restore_random_state, seed_everything, step_generator
 from tests.conftest import REPOSITORY
 
@@ -36,6 +37,12 @@ def test_the_same_seed_gives_the_same_numbers_everywhere(seed):
     again = draw()
     seed_everything(seed)
     assert draw() == first != again
+
+
+@pytest.mark.parametrize("seed", [2**63, -(2**63) - 1])
+def test_a_seed_of_too_many_digits_is_refused(seed):
+    with pytest.raises(UserError, match=f"seed={seed}: expected a whole number below"):
+        seed_everything(seed)
 
 
 def test_another_seed_gives_other_numbers_everywhere():

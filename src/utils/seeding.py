@@ -13,7 +13,7 @@ def seed_everything(seed: int, deterministic: bool = False) -> None:
     """Seed Python, NumPy and every PyTorch generator.
 
     Args:
-        deterministic: also refuse kernels whose results differ between runs.
+        deterministic: also refuse kernels whose results differ between runs; False allows them.
 
     Raises:
         UserError: a seed that PyTorch can't take.
@@ -26,8 +26,11 @@ def seed_everything(seed: int, deterministic: bool = False) -> None:
     if deterministic:
         # cuBLAS reads this when it starts; without it matrix products may differ.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
+    # An earlier run of this process may have chosen otherwise. Asked first, since the call imports
+    # PyTorch's compiler, two seconds.
+    if deterministic != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def random_state() -> dict[str, torch.Tensor | list[torch.Tensor]]:

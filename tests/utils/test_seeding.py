@@ -70,6 +70,17 @@ def test_deterministic_refuses_kernels_that_are_not():
     assert done.stdout.split() == ["True", "False", ":4096:8"], done.stderr
 
 
+def test_a_later_run_of_the_process_is_deterministic_only_if_it_says_so():
+    """Trials of a sweep follow each other in one process."""
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        for wanted in (True, False, True):
+            seed_everything(0, deterministic=wanted)
+            assert torch.are_deterministic_algorithms_enabled() == wanted
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
 def test_a_restored_state_draws_the_same_numbers_again():
     state = random_state()
     first = torch.rand(5)

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src.cli import Ended, explain, hydra_entry
-from src.resolvers import log_file, run_folder
+from src.resolvers import log_file, run_folder, sweep_folder
 from src.sweeps import finished, has_begun, note, trial_name, value_of
 
 logger = logging.getLogger("train")
@@ -19,6 +19,7 @@ logger = logging.getLogger("train")
 
 # In a module of their own: a launcher that hands jobs to other machines must find them there.
 OmegaConf.register_new_resolver("run_folder", run_folder)
+OmegaConf.register_new_resolver("sweep_folder", sweep_folder)
 OmegaConf.register_new_resolver("log_file", log_file)
 OmegaConf.register_new_resolver("trial_name", trial_name)
 

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src.cli import Ended, explain, hydra_entry
-from src.resolvers import log_file, run_folder
+from src.resolvers import log_file, run_folder, sweep_folder
 from src.sweeps import finished, has_begun, note, trial_name, value_of
 
 logger = logging.getLogger("train")
@@ -19,6 +19,7 @@ logger = logging.getLogger("train")
 
 # In a module of their own: a launcher that hands jobs to other machines must find them there.
 OmegaConf.register_new_resolver("run_folder", run_folder)
+OmegaConf.register_new_resolver("sweep_folder", sweep_folder)
 OmegaConf.register_new_resolver("log_file", log_file)
 OmegaConf.register_new_resolver("trial_name", trial_name)
 
@@ -58,10 +59,10 @@ def trial(config: dict[str, Any], config_yaml: str, run_dir: Path, overrides: li
     from src.utils.folders import only_run_in
     from src.utils.provenance import record
 
+    begun = has_begun(run_dir, config_yaml)  # first: a finished trial may be of another config
     if summary := finished(run_dir):
         logger.info("%s: has finished already", run_dir)
         return Ended(0, value_of(summary))
-    begun = has_begun(run_dir, config_yaml)
     if begun and not config["resume"]:
         config = config | {"resume": str(run_dir)}
     with only_run_in(run_dir, resumed=begun):

@@ -20,6 +20,17 @@ def run_folder(resume: str | None, run_dir: str) -> str:
     return _agreed(resume or run_dir)
 
 
+def sweep_folder(run_dir: str) -> str:
+    """Where a sweep keeps its trials: a folder that several processes would fight for."""
+    n = int(os.environ.get("WORLD_SIZE", "1"))
+    if n > 1:
+        raise UserError(
+            f"--multirun: trains in one process, torchrun has started {n}. Start the sweep without "
+            "torchrun, or each of its trials with torchrun and without --multirun."
+        )
+    return run_dir
+
+
 def log_file(path: str) -> str:
     """Where Hydra writes the run's log: of several processes only the first has one."""
     return path if os.environ.get("RANK", "0") == "0" else os.devnull

@@ -60,7 +60,7 @@ def finished(folder: Path) -> dict[str, Any] | None:
 
 
 def has_begun(folder: Path, config_yaml: str) -> bool:
-    """Whether the folder holds an interrupted trial to go on with.
+    """Whether the folder holds a trial of this config, finished or to go on with.
 
     Raises:
         UserError: it is one of another config, such as a file in configs/ that was edited since.

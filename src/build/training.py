@@ -1,6 +1,7 @@
 """Config → a trainer with everything it needs."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,8 @@ READING = ("n_workers", "prefetch", "timeout_s", "unreadable", "max_unreadable")
 def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     """Everything a training run needs, from a resolved config."""
     check_keys(Settings, config["trainer"], set(), "trainer")
+    if not isinstance(config["init_head"], bool):  # no and off are texts, which count as true
+        raise UserError(f"init_head={config['init_head']}: expected true or false.")
     device = pick_device(str(config["device"]))
     settings = Settings(**config["trainer"])
     precision = pick_precision(settings.precision, device)
@@ -186,10 +189,12 @@ def build_optimizer(config: Mapping[str, Any], recognizer) -> torch.optim.Optimi
         UserError: not one of the three, or a value it can't use.
     """
     node = config["optimizer"]
-    lr = node.get("lr", 1e-3)
-    if not isinstance(lr, int | float) or isinstance(lr, bool):
-        raise UserError(f"optimizer.lr={lr}: expected a number, such as 1e-3.")
-    groups = parameter_groups(recognizer, node.get("weight_decay", 0.0), lr)
+    rates = {"weight_decay": node.get("weight_decay", 0.0), "lr": node.get("lr", 1e-3)}
+    for key, value in rates.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not abs(value) < math.inf:  # PyTorch takes infinity
+            raise UserError(f"optimizer.{key}={value}: expected a finite number, such as 1e-3.")
+    groups = parameter_groups(recognizer, **rates)
     return build(node, "optimizer", params=groups)
 
 

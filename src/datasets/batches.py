@@ -5,6 +5,7 @@ finds its place without reading any data.
 """
 
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -218,6 +219,8 @@ class Batches(Sampler[list[int]]):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"{name}={value}; expected a number from {least} up.")
+        if self.max_batch_s is not None and not 0 < self.max_batch_s < math.inf:
+            raise UserError(f"max_batch_s={self.max_batch_s}; expected seconds above 0, or null.")
         if not 0 <= self.rank < self.world:
             raise UserError(f"rank={self.rank}; expected a number from 0 to {self.world - 1}.")
         self._check_against_durations()

@@ -40,10 +40,10 @@ class OneCycle:
                 f"schedule: shape={shape}, rise_share={rise_share}; expected shape cos or linear "
                 "and a rise_share between 0 and 1."
             )
-        if not (div_factor > 0 and final_div_factor > 0):
+        if not (0 < div_factor < math.inf and 0 < final_div_factor < math.inf):
             raise UserError(
                 f"schedule: div_factor={div_factor}, final_div_factor={final_div_factor}; expected "
-                "two values above 0."
+                "two finite values above 0."
             )
         self.rise_share = rise_share
         self.start = 1 / div_factor
@@ -70,6 +70,10 @@ class WarmupCosine:
     """
 
     def __init__(self, warmup_steps: int, final_factor: float = 0.01) -> None:
+        if not 0 <= final_factor < math.inf:
+            raise UserError(
+                f"schedule: final_factor={final_factor}; expected a finite value from 0 up."
+            )
         self.warmup_steps = _warmup(warmup_steps)
         self.final_factor = final_factor
 
@@ -118,8 +122,10 @@ class Exponential:
     """Linear warm-up, then a decay that reaches `final_factor` at the last step."""
 
     def __init__(self, warmup_steps: int = 0, final_factor: float = 0.01) -> None:
-        if final_factor <= 0:
-            raise UserError(f"schedule: final_factor={final_factor}; expected a value above 0.")
+        if not 0 < final_factor < math.inf:
+            raise UserError(
+                f"schedule: final_factor={final_factor}; expected a finite value above 0."
+            )
         self.warmup_steps = _warmup(warmup_steps)
         self.final_factor = final_factor
 

@@ -19,10 +19,10 @@ class Settings:
         monitor: metric whose lowest value is best, such as "wer" or "loss"; "auto" takes WER
             for characters and PER for phonemes.
         patience: validations without a new best before stopping; None = never stop early.
-        keep_top_k: best checkpoints kept beside last.pt and best.pt.
-        save_every_minutes: how much work a power cut may cost.
+        keep_top_k: best checkpoints kept beside last.pt and best.pt; 0 = none.
+        save_every_minutes: how much work a power cut may cost; 0 = a step.
         log_every: optimizer steps between two log lines.
-        max_grad_norm: gradients are scaled down to this L2 norm.
+        max_grad_norm: gradients are scaled down to this L2 norm; infinity = never.
         ema_decay: of the moving average of the weights, which is then what is validated, saved
             for inference and kept as best; None = none.
         intermediate: share λ of the loss that layers before the last have, where the model reads
@@ -33,7 +33,8 @@ class Settings:
             computes it natively, else float32.
         non_finite: "skip" a step whose loss or gradient is not finite, or "stop" the run.
         max_skipped_in_a_row: failed steps in a row that end the run whatever the policy.
-        n_examples: utterances in the table of examples; the first is also shown and played.
+        n_examples: utterances in the table of examples, 0 or more; the first is also shown and
+            played.
 
     Raises:
         UserError: a value outside its range.
@@ -59,14 +60,18 @@ class Settings:
     n_examples: int
 
     def __post_init__(self) -> None:
+        # Each condition tells what is right, since NaN fails it: of NaN no comparison is true.
         for name in ("n_epochs", "accumulate", "log_every", "max_skipped_in_a_row"):
-            if getattr(self, name) < 1:
+            if not getattr(self, name) >= 1:
                 raise UserError(f"trainer.{name}={getattr(self, name)}: expected 1 or more.")
+        for name in ("keep_top_k", "save_every_minutes", "n_examples"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"trainer.{name}={getattr(self, name)}: expected 0 or more.")
         for name in ("epoch_len", "validate_every_epochs", "validate_every_steps", "patience"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is not None and not value >= 1:
                 raise UserError(f"trainer.{name}={value}: expected 1 or more, or null.")
-        if self.max_grad_norm <= 0:
+        if not self.max_grad_norm > 0:
             raise UserError(f"trainer.max_grad_norm={self.max_grad_norm}: expected above 0.")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise UserError(

@@ -69,7 +69,7 @@ def load_optimizer(optimizer: Optimizer, state: dict[str, Any], path: str | Path
         path: where `state` came from, for messages.
 
     Raises:
-        UserError: the earlier sitting had another optimizer.
+        UserError: the earlier sitting had another optimizer, or other weights learned in it.
     """
     ours, theirs = type(optimizer).__name__, state["optimizer_name"]
     if theirs != ours:
@@ -78,7 +78,14 @@ def load_optimizer(optimizer: Optimizer, state: dict[str, Any], path: str | Path
             "moments. Choose the same optimizer=…, or start a new run with init_from=…"
         )
     settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
-    optimizer.load_state_dict(state["optimizer"])
+    try:
+        optimizer.load_state_dict(state["optimizer"])
+    except ValueError as error:  # other groups than those of `parameter_groups` now
+        raise UserError(
+            f"{path}: holds moments for other groups of weights than this config makes. Give "
+            "model.encoder_lr_factor and model.n_tuned_layers the values that the run had, or "
+            "start a new run with init_from=…"
+        ) from error
     # Else the stored groups would win, and optimizer.lr=… on a resumed run would do nothing.
     for group, configured in zip(optimizer.param_groups, settings, strict=True):
         group.update({"peak_lr": configured["lr"]} | configured)

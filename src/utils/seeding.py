@@ -6,21 +6,31 @@ import random
 import numpy as np
 import torch
 
+from src.utils.errors import UserError
+
 
 def seed_everything(seed: int, deterministic: bool = False) -> None:
     """Seed Python, NumPy and every PyTorch generator.
 
     Args:
-        deterministic: also refuse kernels whose results differ between runs.
+        deterministic: also refuse kernels whose results differ between runs; False allows them.
+
+    Raises:
+        UserError: a seed that PyTorch can't take.
     """
+    if not -(2**63) <= seed < 2**63:
+        raise UserError(f"seed={seed}: expected a whole number below 2^63, such as 1.")
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     if deterministic:
         # cuBLAS reads this when it starts; without it matrix products may differ.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
+    # An earlier run of this process may have chosen otherwise. Asked first, since the call imports
+    # PyTorch's compiler, two seconds.
+    if deterministic != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def random_state() -> dict[str, torch.Tensor | list[torch.Tensor]]:

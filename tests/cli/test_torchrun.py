@@ -94,6 +94,15 @@ def test_a_run_of_two_goes_on_as_two_as_if_never_stopped(commands_h5, tmp_path):
     assert torch.equal(weights(parts), weights(tmp_path / "whole"))
 
 
+def test_a_sweep_of_several_processes_is_refused_and_leaves_nothing(commands_h5, tmp_path):
+    command = small(commands_h5, tmp_path / "sweep", *SAME, "--multirun", "seed=1,2")
+    result = run(*TORCHRUN, *command, timeout=SLACK)
+    assert result.returncode == 1
+    told = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert told and "--multirun: trains in one process, torchrun has started 2." in told[0]
+    assert not list(tmp_path.iterdir())
+
+
 def test_one_killed_process_ends_all_with_a_reason(commands_h5, tmp_path):
     run_dir, errors = tmp_path / "run", tmp_path / "errors.txt"
     command = small(commands_h5, run_dir, *SAME, "trainer.n_epochs=5000")

@@ -63,7 +63,7 @@ MISTAKES = {
     "device=cuda:77": "device=cuda:77: PyTorch sees",
     "resume=nowhere": "resume=nowhere: no checkpoints/last.pt in there",
     "seed=x": "seed=x: expected a whole number",
-    "optimizer.lr=high": "optimizer.lr=high: expected a number",
+    "optimizer.lr=high": "optimizer.lr=high: expected a finite number",
     "loader.batch_size=some": "loader.batch_size=some: expected a whole number",
     "init_from=nowhere.pt": "nowhere.pt: no checkpoint there",
     "dataset.path=nowhere.h5": "python -m scripts.prepare_speech_commands",

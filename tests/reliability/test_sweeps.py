@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import train
 from src.sweeps import has_begun, note, read_sweep, trial_name
 from src.utils.errors import UserError
 from tests.reliability.tiny_run import differences, outcome
@@ -61,7 +62,9 @@ def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(runs, tmp_path):
 
 
 def test_ctrl_c_ends_the_sweep_and_not_only_the_trial(runs, tmp_path):
-    process = runs.start(tmp_path, "--multirun", "seed=1,2")
+    # A trial of hours is not over before the signal comes, however late that is.
+    endless = ("trainer.n_epochs=5000", "trainer.patience=null")
+    process = runs.start(tmp_path, "--multirun", *endless, "seed=1,2")
     wait_for(tmp_path, "*/checkpoints/last.pt")
     os.kill(process, signal.SIGINT)
     status, said = runs.wait(process)
@@ -76,6 +79,16 @@ def test_a_trial_of_an_edited_config_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"holds a trial with model.width=3, now model.width=4"):
         has_begun(tmp_path, "model: {width: 4}\nrun_dir: a\n")
     assert not has_begun(tmp_path / "new", "model: {width: 4}\n")
+
+
+def test_a_finished_trial_stands_for_its_own_config_only(tmp_path):
+    """Its folder's name tells the overrides, neither the config's file nor what stood in it."""
+    (tmp_path / "config.yaml").write_text("name: convnet\nlr: 1\nrun_dir: a\n")
+    (tmp_path / "summary.json").write_text('{"finished": true, "best": 0.25}')
+    same, other = "name: convnet\nlr: 1\nrun_dir: b\n", "name: lstm\nlr: 1\nrun_dir: b\n"
+    assert train.trial({}, same, tmp_path, ["seed=1"]) == (0, 0.25)
+    with pytest.raises(UserError, match="holds a trial with name=convnet, now name=lstm"):
+        train.trial({}, other, tmp_path, ["seed=1"])
 
 
 def test_a_trials_name_is_that_of_its_overrides_in_any_order():

@@ -59,6 +59,34 @@ def test_another_optimizer_does_not_take_up_what_adamw_left(trainer_of):
         second.restore(first.checkpoints.last)
 
 
+def tuned(*, factor: float = 0.1, frozen: bool = False):
+    """A recogniser whose layers below the head learn at a share of the rate, or not at all."""
+    recognizer = make_recognizer()
+    for name, parameter in recognizer.model.named_parameters():
+        if not name.startswith("head."):
+            parameter.lr_factor = factor
+            parameter.requires_grad_(not frozen)
+    return recognizer
+
+
+@pytest.mark.parametrize("now", [{"factor": 1.0}, {"frozen": True}], ids=str)
+def test_weights_that_learn_in_other_groups_than_before_are_refused(trainer_of, now):
+    first = trainer_of("run", n_epochs=1, recognizer=tuned())
+    first.save()
+    second = trainer_of("run", n_epochs=2, recognizer=tuned(**now))
+    with pytest.raises(UserError, match=r"last.pt: .*encoder_lr_factor.*n_tuned_layers.*init_from"):
+        second.restore(first.checkpoints.last)
+
+
+def test_another_share_of_the_rate_takes_effect_on_resume(trainer_of):
+    first = trainer_of("run", n_epochs=1, recognizer=tuned(), lr=0.01)
+    first.save()
+    second = trainer_of("run", n_epochs=2, recognizer=tuned(factor=0.5), lr=0.01)
+    second.restore(first.checkpoints.last)
+    rates = [group["lr"] for group in second.stepper.optimizer.param_groups]
+    assert rates == pytest.approx([0.01, 0.01, 0.005, 0.005])
+
+
 def test_a_validation_that_failed_is_made_up_for_when_the_run_resumes(trainer_of):
     first = trainer_of("run", n_epochs=1, monitor="bleu")  # fails at the very end of the run
     with pytest.raises(UserError, match="bleu"):

@@ -1,3 +1,4 @@
+import inspect
 import itertools
 import math
 
@@ -103,6 +104,26 @@ def test_groups_keep_their_own_peaks():
 def test_a_schedule_names_the_value_that_it_cannot_use(wrong):
     with pytest.raises(UserError, match=r"schedule: .*expected"):
         wrong()
+
+
+NUMBERS = [
+    (type(schedule), parameter.name)
+    for schedule in (*ALL, Cyclic())
+    for parameter in inspect.signature(type(schedule)).parameters.values()
+    if parameter.annotation is float
+]
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
+@pytest.mark.parametrize(("schedule", "key"), dict.fromkeys(NUMBERS))
+def test_every_number_of_a_schedule_is_positive_and_finite(schedule, key, value):
+    others = {"warmup_steps": 3} if schedule is WarmupCosine else {}
+    with pytest.raises(UserError, match=rf"schedule: .*{key}={value}.*expected"):
+        schedule(**others, **{key: value})
+
+
+def test_a_cosine_may_end_at_nothing():
+    assert WarmupCosine(warmup_steps=0, final_factor=0.0)(9, 10) == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize(("decay", "mode"), [(1.0, "triangular"), (0.5, "triangular2")])

@@ -2,6 +2,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import fields
 
 import pytest
 
@@ -143,11 +144,19 @@ WRONG = [
     {"max_grad_norm": 0},
     {"non_finite": "ignore"},
     {"precision": "fp8"},
+    *({field.name: -1} for field in fields(Settings) if field.type in (int, int | None)),
+    *({field.name: -1.0} for field in fields(Settings) if field.type in (float, float | None)),
+    *({field.name: math.nan} for field in fields(Settings) if field.type in (float, float | None)),
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda w: next(iter(w)))
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_a_setting_outside_its_range_is_named(wrong):
     name, value = next(iter(wrong.items()))
     with pytest.raises(UserError, match=f"trainer.{name}={value}: expected"):
         Settings(**(DEFAULTS | wrong))
+
+
+def test_settings_may_say_that_nothing_is_kept_shown_or_clipped():
+    nothing = {"keep_top_k": 0, "n_examples": 0, "save_every_minutes": 0.0}
+    assert Settings(**(DEFAULTS | nothing | {"max_grad_norm": math.inf})).keep_top_k == 0

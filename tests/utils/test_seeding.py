@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from src.utils.errors import UserError
 from src.utils.seeding import random_state, restore_random_state, seed_everything, step_generator
 from tests.conftest import REPOSITORY
 
@@ -38,6 +39,12 @@ def test_the_same_seed_gives_the_same_numbers_everywhere(seed):
     assert draw() == first != again
 
 
+@pytest.mark.parametrize("seed", [2**63, -(2**63) - 1])
+def test_a_seed_of_too_many_digits_is_refused(seed):
+    with pytest.raises(UserError, match=f"seed={seed}: expected a whole number below"):
+        seed_everything(seed)
+
+
 def test_another_seed_gives_other_numbers_everywhere():
     seed_everything(1)
     first = draw()
@@ -61,6 +68,17 @@ def test_deterministic_refuses_kernels_that_are_not():
         text=True,
     )
     assert done.stdout.split() == ["True", "False", ":4096:8"], done.stderr
+
+
+def test_a_later_run_of_the_process_is_deterministic_only_if_it_says_so():
+    """Trials of a sweep follow each other in one process."""
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        for wanted in (True, False, True):
+            seed_everything(0, deterministic=wanted)
+            assert torch.are_deterministic_algorithms_enabled() == wanted
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def test_a_restored_state_draws_the_same_numbers_again():

@@ -20,8 +20,8 @@ def read_lexicon(path: str | Path, vocabulary: Vocabulary) -> dict[str, list[tup
 
     Raises:
         UserError: no such file, damaged, not UTF-8, a word without symbols, a symbol that the
-            vocabulary lacks or that divides words, pieces that do not begin a word as "▁" says, or
-            no word at all.
+            vocabulary lacks or that divides words, pieces that do not begin a word as "▁" says or
+            spell none, or no word at all.
     """
     if not Path(path).exists():
         raise UserError(
@@ -50,6 +50,11 @@ def read_lexicon(path: str | Path, vocabulary: Vocabulary) -> dict[str, list[tup
             raise UserError(
                 f"{where}: spells {word!r} with pieces of which not the first, or not only the "
                 f'first, begins with "{WORD_START}", as each word must.'
+            )
+        if symbols == [WORD_START]:
+            raise UserError(
+                f'{where}: spells {word!r} with "{WORD_START}" alone, which begins words and is '
+                "none; add the pieces that follow it."
             )
         spellings.setdefault(word, []).append(tuple(numbers[symbol] for symbol in symbols))
     if not spellings:

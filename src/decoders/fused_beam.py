@@ -149,6 +149,11 @@ def _check_weights(
             f"decoder.hotwords is {hotwords}; expected words and numbers, such as "
             "{kubernetes: 4.0}, or null."
         )
+    if strange := [word for word in hotwords if not isinstance(word, str)]:
+        raise UserError(  # YAML takes true and 1 for values, and a command line allows no quotes
+            f"decoder.hotwords: {strange[0]} is no text; put it in quotes in a config file, or "
+            "write ++decoder.hotwords.WORD=4.0 on the command line."
+        )
     if not _is_finite(weight) or weight < 0:
         raise UserError(f"decoder.lm_weight is {weight}; expected a number from 0 up.")
     logs = {"bonus": bonus} | {f"hotwords.{word}": log for word, log in hotwords.items()}

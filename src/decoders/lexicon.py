@@ -17,7 +17,8 @@ class PrefixTree:
 
     Args:
         spellings: token indices of each entry; several entries may be the same word.
-        words: (n,) the word that each entry spells, a number of the caller's.
+        words: (n,) the word that each entry spells, a number of the caller's; −1 where it spells
+            none, but is to have a node.
         n_tokens: size of the vocabulary, blank included.
 
     Attributes:

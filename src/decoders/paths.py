@@ -13,6 +13,7 @@ from src.decoders.emissions import BLANK
 
 PIECE = 2_000  # frames after which a pause ends a piece: 40 s; twice as many end it anyway
 PAUSE = 10  # frames from one token to the next
+LEAST = -1e4  # natural log in place of lower ones: forced_align loses its way among −inf
 
 
 class Spelling(NamedTuple):
@@ -55,11 +56,13 @@ def collapse(paths: Tensor, log_probs: Tensor, lengths: Tensor) -> list[Spelling
 def best_alignment(log_probs: Tensor, tokens: tuple[int, ...]) -> Tensor:
     """The most probable path of (T, V) `log_probs` that spells `tokens`; (T,) int64.
 
-    `tokens` must have an alignment: T is at least their number plus adjacent repeats.
+    `tokens` must have an alignment: T is at least their number plus adjacent repeats. Where all
+    are impossible, one of them is taken.
     """
     if not tokens:  # forced_align knows no empty target; only blanks spell it
         return torch.full((len(log_probs),), BLANK)
-    log_probs = log_probs.contiguous()  # forced_align refuses what a model has transposed
+    # forced_align refuses what a model has transposed.
+    log_probs = log_probs.clamp(min=LEAST).contiguous()
     path, _ = forced_align(log_probs[None], torch.tensor([tokens]), blank=BLANK)
     return path[0].long()
 
@@ -78,8 +81,7 @@ def with_times(
     for path, each, n, hypothesis in zip(
         paths, log_probs, lengths.tolist(), hypotheses, strict=True
     ):
-        for start, end, tokens in _pieces(hypothesis, n):
-            path[start:end] = best_alignment(each[start:end], tokens)
+        path[:n] = _path(hypothesis, each[:n])
     on_path = log_probs.gather(2, paths[:, :, None]).squeeze(2)
     return [
         replace(
@@ -92,16 +94,28 @@ def with_times(
     ]
 
 
+def _path(hypothesis: Hypothesis, log_probs: Tensor) -> Tensor:
+    """The best path of one utterance's (T, V) `log_probs`, piece by piece; (T,) int64."""
+    pieces = _pieces(hypothesis, len(log_probs))
+    path = torch.cat([best_alignment(log_probs[start:end], some) for start, end, some in pieces])
+    # What is possible as a whole need not be so on either side of a cut.
+    if log_probs.gather(1, path[:, None]).isneginf().any():
+        return best_alignment(log_probs, hypothesis.tokens)
+    return path
+
+
 def _pieces(hypothesis: Hypothesis, n_frames: int) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """First frame, the one after the last, and tokens of the parts to be aligned each by itself.
 
-    An alignment takes time and memory as frames × tokens, 90,000 × 60,000 for an hour.
+    An alignment takes time and memory as frames × tokens, 90,000 × 60,000 for an hour. No cut lies
+    between equal tokens: one run might go on across it.
     """
     start = first = 0
     frames, tokens = hypothesis.frames, hypothesis.tokens
     for i in range(1, min(len(tokens), len(frames))):  # without frames: as a whole
         length, gap = frames[i] - start, frames[i] - frames[i - 1]
-        if length >= PIECE and (gap >= PAUSE or length >= 2 * PIECE):
+        may_end = gap >= PAUSE or length >= 2 * PIECE
+        if length >= PIECE and may_end and tokens[i] != tokens[i - 1]:
             end = frames[i - 1] + (gap + 1) // 2
             yield start, end, tokens[first:i]
             start, first = end, i

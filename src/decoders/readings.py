@@ -60,7 +60,8 @@ class _Beam:
         fusion = self.fusion
         is_over = tokens == NOTHING
         tokens = tokens.clamp(min=0)
-        ends = (is_over | fusion.divides.take(tokens)) & (self.nodes != ROOT)
+        has_begun = (self.nodes != ROOT) & (self.nodes != fusion.bare)
+        ends = (is_over | fusion.divides.take(tokens)) & has_begun
         if len(rows := ends.nonzero().squeeze(1)):
             self._end_words(rows)
         after = fusion.children.take(self.nodes * fusion.n_tokens + tokens).long()

@@ -55,9 +55,11 @@ class WordFusion:
         self.children = _transitions(tree, words.boundary, self.divides)
         # (H, n nodes + 1), what ends in a node; −1, the last word, is any that the lexicon lacks.
         self.ends = functional.pad(tree.ends, (0, 0, 0, 1), value=-1).T.contiguous()
+        # The node of a bare "▁": whoever reads the text sees no word there, so none may end.
+        self.bare = ROOT if words.bare is None else int(tree.children[ROOT, words.bare])
         self._own_end = self.ends >= 0
         self._own_end[0] = True
-        self._own_end[:, ROOT] = False
+        self._own_end[:, [ROOT, self.bare]] = False
         self.is_open = is_open = words.unknown is not None
         other = model.find(UNK) if is_open else -1
         in_model = functional.pad(words.in_model, (0, 1), value=other)

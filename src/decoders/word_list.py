@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from src.decoders.lexicon import PrefixTree
+from src.decoders.lexicon import NOTHING, PrefixTree
 from src.language_models import BOS, EOS, UNK, NGram
 from src.text import Vocabulary
 from src.text.bpe import WORD_START
@@ -34,6 +34,8 @@ class WordList:
             for <unk>; None = no such word.
         boundary: token between words; None = there is none.
         begins: tokens that begin a word, as pieces with "▁" do, where none stands between words.
+        bare: the one of these that is no word by itself, "▁"; the tree has it. None = there is
+            none.
     """
 
     tree: PrefixTree
@@ -43,6 +45,7 @@ class WordList:
     unknown: float | None
     boundary: int | None
     begins: tuple[int, ...]
+    bare: int | None
 
     @classmethod
     def of(
@@ -69,6 +72,9 @@ class WordList:
                 "so a language model of words can't be used."
             )
         pairs = [(tokens, i) for i, word in enumerate(spellings) for tokens in spellings[word]]
+        bare = symbols.index(WORD_START) if boundary is None and WORD_START in symbols else None
+        if bare is not None:
+            pairs.append(((bare,), NOTHING))
         strangers = {word for word in spellings if word not in model.index} - set(hotwords)
         share = -math.log(max(1, len(strangers)))
         return cls(
@@ -79,6 +85,7 @@ class WordList:
             unknown=unknown,
             boundary=boundary,
             begins=begins,
+            bare=bare,
         )
 
 

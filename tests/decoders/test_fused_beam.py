@@ -131,6 +131,11 @@ def test_where_every_text_is_forbidden_nothing_is_read(tmp_path):
         ({"hotwords": "ab"}, "decoder.hotwords is ab; expected words and numbers"),
         ({"hotwords": {"ab": "much"}}, r"decoder.hotwords\.ab is much; expected a number"),
         ({"hotwords": {"ab": float("inf")}}, r"decoder.hotwords\.ab is inf; expected a number"),
+        (
+            {"hotwords": {1: 4.0}},
+            r"hotwords: 1 is no text; .* quotes .* \+\+decoder.hotwords.WORD=4",
+        ),
+        ({"hotwords": {"ab": 1.0, True: 4.0}}, "decoder.hotwords: True is no text"),
         ({"unknown": "cheap"}, "decoder.unknown is cheap; expected a number"),
         ({"hotwords": {"zebra": 1.0}}, "'zebra' can't be spelt"),
     ],

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from src.batch import Emissions
 from src.decoders import FusedBeam
 from src.language_models import UNK, NGram, estimate, write_arpa
+from src.predictions import Prediction
 from src.text.bpe import Pieces
 from src.utils.errors import UserError
 from tests.decoders.brute_force import WIDE, random_emissions, sequence_scores
@@ -25,10 +26,13 @@ def arpa(tmp_path_factory):
     return path
 
 
-def words_of(tokens: tuple[int, ...], listed: set[str]) -> list[str]:
-    """Words that pieces spell as these are split in training; anything else is <unk>."""
+def words_of(tokens: tuple[int, ...], listed: set[str]) -> list[str] | None:
+    """Words that pieces spell as these are split in training; anything else is <unk>, but None
+    where nothing follows a "▁"."""
     starts = [i for i, t in enumerate(tokens) if i == 0 or PIECES.symbols[t].startswith("▁")]
     spelt = [tokens[a:b] for a, b in pairwise([*starts, len(tokens)])]
+    if (PIECES.symbols.index("▁"),) in spelt:
+        return None
     words = {PIECES.encode(word): word for word in listed}
     return [words.get(pieces, UNK) for pieces in spelt]
 
@@ -51,7 +55,7 @@ def test_a_wide_beam_ranks_all_pieces_as_the_definition_does(
     truth = {}
     for tokens, acoustic in sequence_scores(emissions.log_probs[0].double().numpy()).items():
         words = words_of(tokens, listed)
-        if UNK in words and unknown is None:
+        if words is None or (UNK in words and unknown is None):
             continue
         boosts = [unknown if word == UNK else hotwords.get(word, 0.0) for word in words]
         added = weight * sum(model.sentence(words)) + bonus * len(words) + sum(boosts)
@@ -83,10 +87,34 @@ def test_words_come_out_of_pieces_whether_by_their_letters_or_a_lexicon(arpa, tm
     assert (best.text, best.words) == ("ab b", ("Ab", "bee"))
 
 
-@pytest.mark.parametrize("spelling", ["a b", "▁a ▁a"])
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    n_frames=st.integers(1, 6),
+    lexicon=st.sampled_from(["ab ▁ a b\na ▁ a\n", "ab ▁a b\na ▁a\n", "ab ▁ a b\na ▁a\n"]),
+    unknown=st.sampled_from([None, -1.0, 3.0]),
+    breaks_off=st.booleans(),
+)
+def test_a_prediction_names_as_many_words_as_it_times(
+    arpa, tmp_path_factory, seed, n_frames, lexicon, unknown, breaks_off
+):
+    path = tmp_path_factory.mktemp("lexicon") / "words.lexicon"
+    path.write_text(lexicon, encoding="utf-8")
+    emissions = random_emissions(seed, [n_frames], n_tokens=len(PIECES))
+    if breaks_off:  # no other text is possible than one that ends in "▁"
+        others = [i for i, symbol in enumerate(PIECES.symbols) if symbol != "▁"]
+        emissions.log_probs[:, -1, others] = -torch.inf
+    [n_best] = FusedBeam(PIECES, arpa, lexicon=path, unknown=unknown)(emissions)
+    told = Prediction("x", "character", {"beam": n_best}, PIECES.symbols, 0.02, 1.0).to_dict()
+    assert [word["word"] for word in told["words"]] == list(n_best[0].words)
+    for h in n_best:
+        assert len(h.words) == len(h.text.split())
+
+
+@pytest.mark.parametrize("spelling", ["a b", "▁a ▁a", "▁"])
 def test_a_lexicon_whose_words_do_not_begin_as_words_do_is_refused(arpa, tmp_path, spelling):
-    (tmp_path / "words.lexicon").write_text(f"ab {spelling}\n", encoding="utf-8")
-    with pytest.raises(UserError, match="spells 'ab' with pieces"):
+    (tmp_path / "words.lexicon").write_text(f"a ▁a\nab {spelling}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 2: spells 'ab' with "):
         FusedBeam(PIECES, arpa, lexicon=tmp_path / "words.lexicon")
 
 

@@ -197,6 +197,8 @@ def remove_predictions(folder: Path, keep: set[str]) -> None:
 
 def _is_prediction(path: Path) -> bool:
     """Whether a JSON file has the two keys that every prediction of ours has."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

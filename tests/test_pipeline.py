@@ -1,6 +1,7 @@
 """One hand for recogniser, decoders and vocabulary: batches, waveforms, folders."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -165,7 +166,10 @@ def test_only_files_that_are_surely_predictions_go(tmp_path, content, goes):
     for name in ("old.json", "new.json", "old.txt"):
         (tmp_path / name).write_text(content, encoding="latin-1")
     (tmp_path / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
     remove_predictions(tmp_path, keep={"new"})
     assert (tmp_path / "old.json").exists() != goes
-    assert {"new.json", "old.txt", "folder.json"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"new.json", "old.txt", "folder.json", "pipe.json"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
     remove_predictions(tmp_path / "nowhere", keep=set())

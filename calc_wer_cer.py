@@ -146,8 +146,13 @@ def write_pairs(path: Path, pairs: list[TextPair], measures: list[dict[str, Erro
         for pair, counts in zip(pairs, measures, strict=True):
             found = [counts.get(name) for name in names]
             numbers = [(c.errors, c.reference_length) if c else ("", "") for c in found]
-            row = [pair.file, pair.reference, pair.hypothesis]
+            row = [_encodable(text) for text in (pair.file, pair.reference, pair.hypothesis)]
             writer.writerow(row + [number for both in numbers for number in both])
+
+
+def _encodable(text: str) -> str:
+    """The text; half a surrogate, which JSON may hold and UTF-8 can't, as \\udc00 is written."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def warn(skipped: list[Skipped]) -> None:

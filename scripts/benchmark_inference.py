@@ -97,7 +97,7 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Result
     root = options.root or write_tones(folder / "corpus", librispeech_durations(n))
     checkpoint = options.checkpoint or untrained(folder / "untrained.pt", options.model, str(root))
     job = build_inference(config_of(options, str(root), str(checkpoint), n), "librispeech")
-    contestants = [ours(job, folder / "ours"), limit(job), plain_loop(job, options, folder)]
+    contestants = [ours(job, folder), limit(job), plain_loop(job, options, folder)]
     results = take_turns(contestants, options.repeats)
     weights = sum(p.numel() for p in job.transcriber.recognizer.parameters()) / 1e6
     where = (
@@ -153,7 +153,9 @@ def ours(job: Inference, folder: Path) -> Contestant:
     """As inference.py does."""
 
     def run() -> None:
-        job.transcriber.transcribe_all(job.loader, folder, job.n_decoders, job.decode_batch)
+        with tempfile.TemporaryDirectory(dir=folder) as fresh:  # each run replaces no other's
+            written = Path(fresh)
+            job.transcriber.transcribe_all(job.loader, written, job.n_decoders, job.decode_batch)
 
     return Contestant("ours", run, sizes(job, job.loader.batch_sampler))
 

@@ -20,6 +20,7 @@ from src.utils.devices import autocast
 from src.utils.errors import UserError
 from src.utils.files import inside, write_json
 from src.utils.processes import ProcessPool
+from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +72,9 @@ class Transcriber:
     ) -> list[Prediction]:
         """Predictions of every batch, each written to `folder`/<utterance id>.json at once.
 
-        Those of an earlier run into the same folder go as soon as the first batch is written,
-        since a folder is scored as a whole; a run that fails before costs nothing.
+        Those of an earlier run into the same folder are told of first. They go as soon as the
+        first batch is written, since a folder is scored as a whole; a run that fails before
+        costs nothing.
 
         Args:
             n_decoders: processes that decode on the CPU while the model reads on; with 0 this
@@ -81,6 +83,7 @@ class Transcriber:
                 until they have so many.
         """
         predictions: list[Prediction] = []
+        earlier = earlier_predictions(folder)
         with ProcessPool(self.decoding, n_decoders) if n_decoders else nullcontext() as pool:
             decode = pool.submit if pool else self._later
             read = self._read_all(batches, decode, 2 * n_decoders, decode_batch)
@@ -89,7 +92,7 @@ class Transcriber:
                     path = inside(folder, f"{prediction.id}.json")
                     write_json(path, prediction.to_dict(), sync=False)
                 if not predictions:
-                    remove_predictions(folder, keep={prediction.id for prediction in found})
+                    remove_predictions(earlier, keep={prediction.id for prediction in found})
                 predictions += found
         return predictions
 
@@ -172,8 +175,20 @@ class Transcriber:
         return self.decoding(emissions, batch)
 
 
-def remove_predictions(folder: Path, keep: set[str]) -> None:
-    """Delete the prediction files of an earlier run in `folder`, and nothing else in it.
+def earlier_predictions(folder: Path) -> list[Path]:
+    """The prediction files of an earlier run in `folder`; a warning says that they will go."""
+    earlier = [path for path in sorted(folder.glob("*.json")) if _is_prediction(path)]
+    if earlier:
+        logger.warning(
+            "%s: %s of an earlier run will be replaced; name=OTHER keeps both.",
+            folder,
+            counted(len(earlier), "prediction"),
+        )
+    return earlier
+
+
+def remove_predictions(files: Iterable[Path], keep: set[str]) -> None:
+    """Delete the prediction files of an earlier run.
 
     Args:
         keep: ids of the utterances whose files are new.
@@ -181,22 +196,22 @@ def remove_predictions(folder: Path, keep: set[str]) -> None:
     Raises:
         UserError: one of them can't be deleted.
     """
-    others = (path for path in sorted(folder.glob("*.json")) if path.stem not in keep)
-    earlier = [path for path in others if _is_prediction(path)]
-    for path in earlier:
+    for path in files:
+        if path.stem in keep:
+            continue
         try:
-            path.unlink()
+            path.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(
                 f"{path}: the prediction of an earlier run can't be deleted ({error.strerror}), "
                 "and would be scored with the new ones; delete it or choose another name=…"
             ) from error
-    if earlier:
-        logger.info("%s: removed %s predictions of an earlier run.", folder, f"{len(earlier):,}")
 
 
 def _is_prediction(path: Path) -> bool:
     """Whether a JSON file has the two keys that every prediction of ours has."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -1,6 +1,7 @@
 """One hand for recogniser, decoders and vocabulary: batches, waveforms, folders."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from src.build.inference import load_recognizer
 from src.build.parts import build_transcriber
 from src.datasets import collate
 from src.models import DeepSpeech2
-from src.pipeline import Transcriber, remove_predictions
+from src.pipeline import Transcriber, earlier_predictions, remove_predictions
 from src.recognizer import Recognizer
 from src.text import Characters
 from src.transforms import FrontEnd, LogMel, UtteranceNormalisation
@@ -165,7 +166,10 @@ def test_only_files_that_are_surely_predictions_go(tmp_path, content, goes):
     for name in ("old.json", "new.json", "old.txt"):
         (tmp_path / name).write_text(content, encoding="latin-1")
     (tmp_path / "folder.json").mkdir()
-    remove_predictions(tmp_path, keep={"new"})
+    os.mkfifo(tmp_path / "pipe.json")
+    remove_predictions(earlier_predictions(tmp_path), keep={"new"})
     assert (tmp_path / "old.json").exists() != goes
-    assert {"new.json", "old.txt", "folder.json"} <= {path.name for path in tmp_path.iterdir()}
-    remove_predictions(tmp_path / "nowhere", keep=set())
+    assert {"new.json", "old.txt", "folder.json", "pipe.json"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+    assert earlier_predictions(tmp_path / "nowhere") == []

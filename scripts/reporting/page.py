@@ -154,8 +154,6 @@ def _value(name: str, value: float | None) -> str:
 def _row(part: Part) -> list[tuple[str, float | None]]:
     """Of each column what it says and how long its bar is."""
     run, best = part.run, part.run.best()
-    audio_s = run.summary.get("audio_s", run.progress.get("audio_s"))
-    audio_s = audio_s if isinstance(audio_s, int | float) else None
     rate = next(iter(part.scores[0].rates.items()), None) if part.scores else None
     told = f"{best[0].upper()} {_value(f'validation/{best[0]}', best[1])}" if best else "–"
     scored = "–"
@@ -165,7 +163,7 @@ def _row(part: Part) -> list[tuple[str, float | None]]:
         (run.name, None),
         ("unknown" if run.n_parameters is None else f"{run.n_parameters:,}", run.n_parameters),
         (duration(run.wall_s), run.wall_s),
-        (duration(audio_s), None),
+        (duration(run.audio_s), None),
         ("–" if run.n_steps is None else f"{run.n_steps:,}", None),
         (f"{told} at step {best[2]:,}" if best else told, best[1] if best else None),
         (scored, rate[1].rate if rate else None),

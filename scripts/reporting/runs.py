@@ -11,6 +11,7 @@ import yaml
 from src.logger import read_log
 from src.metrics import Skipped, TextPair, text_pair
 from src.utils.errors import UserError
+from src.utils.plain_yaml import PlainLoader
 
 SIGNS = ("log.jsonl", "config.yaml", "checkpoints", "summary.json", "environment.json")
 LONGEST_TEXT = 40_000  # characters of a config or a list of packages on the page
@@ -43,7 +44,13 @@ class Run:
     def wall_s(self) -> float | None:
         """Seconds of work over all sittings, as well as is known."""
         counted = (self.summary.get("wall_s"), self.progress.get("wall_s"), self.logged_s)
-        return next((float(s) for s in counted if isinstance(s, int | float) and s > 0), None)
+        return next((_number(s) for s in counted if isinstance(s, int | float) and s > 0), None)
+
+    @property
+    def audio_s(self) -> float | None:
+        """Seconds of speech heard in training, repeats counted; None where nobody knows."""
+        told = self.summary.get("audio_s", self.progress.get("audio_s"))
+        return _number(told) if isinstance(told, int | float) else None
 
     @property
     def n_steps(self) -> int | None:
@@ -73,7 +80,7 @@ def load_run(path: Path) -> Run:
     run = Run(path)
     _read_log(run)
     run.config_text = _text(run, "config.yaml", "its configuration is unknown, so no recordings")
-    run.config = _parsed(run, "config.yaml", run.config_text, yaml.safe_load)
+    run.config = _parsed(run, "config.yaml", run.config_text, _plain_yaml)
     environment = _text(run, "environment.json", "the machine is unknown")
     run.environment = _parsed(run, "environment.json", environment, json.loads)
     how = "the run goes on still or was killed, and can be continued with resume="
@@ -124,7 +131,7 @@ def _read_log(run: Run) -> None:
     except UserError:
         run.missing.append("log.jsonl is not there or can't be read: no curves.")
         return
-    known = [time for time in times if isinstance(time, int | float)]
+    known = [_number(time) for time in times if isinstance(time, int | float)]
     run.logged_s = max(known) - min(known) if known else 0.0
     if not run.curves:
         run.missing.append("log.jsonl holds nothing yet: no curves.")
@@ -161,6 +168,10 @@ def _text(run: Run, name: str, without_it: str = "") -> str:
     if not content.strip() and without_it:
         run.missing.append(f"{name} is not there or empty: {without_it}.")
     return content.decode(errors="replace")
+
+
+def _plain_yaml(text: str) -> Any:
+    return yaml.load(text, PlainLoader)
 
 
 def _parsed(run: Run, name: str, text: str, parse: Callable[[str], Any]) -> dict[str, Any]:

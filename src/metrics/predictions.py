@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -95,6 +96,8 @@ def compared_units(pair: TextPair, normalise: Callable[[str], str]) -> tuple[lis
 
 def _read(path: Path, name: str, field: str) -> TextPair | Skipped:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            return Skipped(name, "no plain file")
         content = path.read_bytes()
         if not content.strip():
             return Skipped(name, "empty file")

@@ -11,6 +11,7 @@ import yaml
 
 from src.utils.connections import check_url
 from src.utils.errors import UserError
+from src.utils.plain_yaml import PlainLoader
 
 # What a model may bring to decode with: files of its own name and one of these endings.
 COMPANIONS = {
@@ -85,7 +86,7 @@ def read_registry(path: str | Path) -> Registry:
     return Registry(models, content["default"])
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(PlainLoader):
     """Plain values only, and no key twice: of two entries of one name, YAML would take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:

@@ -26,6 +26,11 @@ def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> str:
     return "\n".join(_line(line, widths, to_right) for line in lines)
 
 
+def counted(n: int, thing: str) -> str:
+    """`1 utterance`, `1,260 utterances`: for what takes an s where there are several."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
 def percent(rate: float, interval: tuple[float, float] | None = None) -> str:
     """A fraction as `12.3 %`, with its confidence interval `12.3 % [11.0, 13.6]`; NaN is n/a."""
     if math.isnan(rate):

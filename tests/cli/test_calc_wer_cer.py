@@ -298,6 +298,14 @@ def test_a_table_of_all_utterances_adds_up_to_the_rates(capsys, folder, tmp_path
         assert errors / length == found[name.lower()]["rate"]
 
 
+def test_half_a_surrogate_costs_neither_the_table_nor_the_report(tmp_path):
+    write(tmp_path / "0.json", {"pred_text": "a \ud800", "text": "a b"})
+    done = run("--dir_path", tmp_path, "--csv", tmp_path / "pairs.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert row(done.stdout, "WER").startswith("WER 50.00 %")
+    assert "0.json,a b,a \\ud800,1,2,1,3" in (tmp_path / "pairs.csv").read_text("utf-8")
+
+
 def test_a_table_that_can_not_be_written_is_told(folder, tmp_path):
     (tmp_path / "taken").write_text("")
     done = run("--dir_path", folder, "--csv", tmp_path / "taken" / "pairs.csv")

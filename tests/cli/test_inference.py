@@ -196,7 +196,8 @@ def test_the_command_that_is_shown_can_be_pasted(letters, talks, tmp_path):
 def test_an_earlier_run_leaves_no_prediction_behind_and_nothing_else_is_touched(
     letters, talks, tmp_path
 ):
-    read(letters, tmp_path, f"input={talks}", "name=x")
+    first = read(letters, tmp_path, f"input={talks}", "name=x")
+    assert "earlier run" not in first.stdout
     foreign = {
         "scores.json": '{"wer": 0.1}',
         "older.json": '{"pred_text": "a", "text": "a"}',
@@ -211,7 +212,8 @@ def test_an_earlier_run_leaves_no_prediction_behind_and_nothing_else_is_touched(
         path.write_text(content)
     again = read(letters, tmp_path, f"input={talks / 'b.flac'}", "name=x")
     assert again.status == 0
-    assert "removed 2 predictions of an earlier run" in again.stdout
+    told = f"WARNING {tmp_path / 'x'}: 3 predictions of an earlier run will be replaced; name=OTHER"
+    assert told in again.stdout and again.stdout.index(told) < again.stdout.index("x: 1 ")
     left = {path.name for path in (tmp_path / "x").iterdir()} - {"pictures", "subset"}
     assert left == {"b.json"} | set(foreign) - {"subset/a.json"}
     for name, content in foreign.items():

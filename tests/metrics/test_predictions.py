@@ -103,6 +103,14 @@ def test_a_subfolder_that_cannot_be_listed_is_named(tmp_path):
     assert skipped == [Skipped("closed", "unreadable (Permission denied)")]
 
 
+def test_a_pipe_is_not_waited_for(tmp_path):
+    write(tmp_path, "good.json", {"pred_text": "a", "text": "a"})
+    os.mkfifo(tmp_path / "pipe.json")
+    pairs, skipped = read_predictions(tmp_path)
+    assert [pair.file for pair in pairs] == ["good.json"]
+    assert skipped == [Skipped("pipe.json", "no plain file")]
+
+
 def test_a_byte_order_mark_is_no_mistake(tmp_path):
     write(tmp_path, "windows.json", b'\xef\xbb\xbf{"pred_text": "a", "text": "b"}')
     assert read_predictions(tmp_path)[0] == [TextPair("windows.json", "b", "a")]

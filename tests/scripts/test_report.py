@@ -235,6 +235,18 @@ DAMAGE = {
         lambda run: (run / "config.yaml").write_text("model: {width: [1"),
         "config.yaml is damaged",
     ),
+    "hours beyond all numbers": (
+        lambda run: (run / "summary.json").write_text(
+            json.dumps(dict.fromkeys(("wall_s", "audio_s"), 10**400))
+        ),
+        "No folder of predictions was named",
+    ),
+    "log of times beyond all numbers": (
+        lambda run: (run / "log.jsonl").write_text(
+            f'{{"step": 1, "time": 0.5}}\n{{"step": 2, "time": 1{"0" * 400}}}\n'
+        ),
+        "log.jsonl holds nothing yet",
+    ),
     "half a summary": (
         lambda run: (run / "summary.json").write_text('{"step": 3'),
         "summary.json is damaged",

@@ -14,7 +14,7 @@ from scripts.reporting.charts import MOST_POINTS, Series, heat_map, line_chart, 
 from scripts.reporting.markup import escape, join, page, tag
 from scripts.reporting.page import duration
 from scripts.reporting.recordings import Budget
-from scripts.reporting.runs import Run, differing_keys, name_runs
+from scripts.reporting.runs import Run, differing_keys, load_run, name_runs
 from scripts.reporting.scores import Confusions, alignment, score
 from src.metrics import TextPair
 from tests.scripts.html_reader import Reader
@@ -173,6 +173,19 @@ def test_only_keys_that_differ_are_told():
         ("b.e", ["–", "true"]),
     ]
     assert differing_keys([]) == [] == differing_keys([{}, {}])
+
+
+NINE_LEVELS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in pairwise("abcdefghi")
+)
+
+
+@pytest.mark.parametrize("content", ["a: &a\n  b: *a\n", NINE_LEVELS])
+def test_a_config_that_holds_itself_or_a_milliard_values_is_left_out(tmp_path, content):
+    (tmp_path / "config.yaml").write_text(content)
+    run = load_run(tmp_path)
+    assert "config.yaml is damaged and was left out." in run.missing
+    assert differing_keys([run.config, {}]) == []
 
 
 def test_the_best_validation_is_the_least_of_the_first_rate_there_is():

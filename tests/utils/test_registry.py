@@ -173,6 +173,10 @@ def test_a_name_that_could_leave_its_folder_is_refused(write, name):
         ("default: big\nmodels: {}", "the default 'big' is not among the models"),
         ("default: null\nmodels: {small: }", "model small: description, licence, .* missing"),
         ("default: null\ndefault: null\nmodels: {}", "not a YAML file .*duplicate key"),
+        (
+            "default: &a small\nmodels: *a",
+            r"not a YAML file \(the alias \*a: values are written out",
+        ),
         ("models: {", "not a YAML file"),
         ("{a: 1}: 1", "not a YAML file .*unhashable"),
         ("!!python/object/apply:os.getcwd []", "not a YAML file"),

@@ -2,7 +2,14 @@
 
 import pytest
 
-from src.utils.tables import percent, table
+from src.utils.tables import counted, percent, table
+
+
+@pytest.mark.parametrize(
+    ("n", "told"), [(0, "0 clips"), (1, "1 clip"), (2, "2 clips"), (1260, "1,260 clips")]
+)
+def test_one_thing_has_no_s(n, told):
+    assert counted(n, "clip") == told
 
 
 def test_text_goes_left_numbers_right_under_a_ruled_header():

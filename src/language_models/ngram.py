@@ -11,6 +11,7 @@ from torch import Tensor
 from src.language_models.arpa import is_arpa, read_arpa
 from src.language_models.contexts import ROOT, Contexts, Misplaced
 from src.language_models.grams import BOS, EOS, UNK, Grams
+from src.language_models.stored import check_arrays, check_info
 from src.utils.errors import UserError
 from src.utils.mapped import MappedArrays, write_arrays
 from src.utils.packed import PackedStrings
@@ -67,13 +68,15 @@ class NGram:
             return cls.build(read_arpa(path))
         try:
             arrays = MappedArrays(path)
-            if arrays.info.get("kind") != cls.KIND:
-                raise ValueError("it holds something else")
-            words = PackedStrings(arrays["words"], arrays["word_offsets"])
+            order = check_info(arrays.info, cls.KIND)
+            check_arrays(arrays)
+            words = tuple(PackedStrings(arrays["words"], arrays["word_offsets"]))
+            if len(set(words)) < len(words):
+                raise ValueError("a word stands in it twice")
             # Mapped for reading only, which from_numpy can't express; nobody writes to them.
             with warnings.catch_warnings(action="ignore"):
                 tensors = {name: torch.from_numpy(arrays[name]) for name in cls.TENSORS}
-            return cls(tuple(words), arrays.info["order"], tensors)
+            return cls(words, order, tensors)
         except (ValueError, OSError) as error:
             raise UserError(
                 f"{path}: is no language model of ours, or damaged ({error}). Name a file from "

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from src.language_models import BOS, EOS, UNK, Grams, NGram, contexts, estimate, write_arpa
 from src.utils.errors import UserError
-from src.utils.mapped import write_arrays
+from src.utils.mapped import MappedArrays, write_arrays
 from tests.language_models.models import as_dict, history, log_prob, models
 
 
@@ -156,6 +156,74 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "text").write_text("\\data\\\n")
     with pytest.raises(UserError, match=r"whose name ends in \.arpa"):
         NGram.load(tmp_path / "text")
+
+
+def store_altered(path, info=None, **change) -> None:
+    """A model of order 3 whose file is sound, but for what `change` makes of its arrays."""
+    NGram.build(estimate([["a", "b"], ["b", "a", "a"]], 3)).save(path)
+    stored = MappedArrays(path)
+    arrays = {name: np.array(array) for name, array in stored.items()}
+    arrays |= {name: altered(arrays[name]) for name, altered in change.items()}
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    write_arrays(path, stored.info if info is None else info, arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"info": [1]}, "it holds something else"),
+        ({"info": {"kind": NGram.KIND}}, "its order is None"),
+        *[
+            ({"info": {"kind": NGram.KIND, "order": order}}, f"its order is {order!r}")
+            for order in ("3", 0, 13, 10**9, True)
+        ],
+        ({"keys": lambda x: None}, "it has no keys"),
+        ({"keys": lambda x: x.astype(np.uint64)}, "its keys are uint64 .* expected int64"),
+        ({"keys": lambda x: x[:, None]}, "its keys are int64 on 2 axes"),
+        ({"keys": lambda x: x[:0]}, "its keys don't begin with all words"),
+        ({"keys": lambda x: x + 1}, "its keys don't begin with all words"),
+        ({"keys": lambda x: x[[*range(len(x) - 2), -1, -2]]}, "its keys don't ascend"),
+        ({"keys": lambda x: np.r_[x[:-1], 10**6]}, "its keys are out of range"),
+        ({"log_probs": lambda x: x * np.nan}, "its log_probs are out of range"),
+        ({"log_probs": lambda x: x[:-1]}, "it has 16 log_probs, expected 17"),
+        ({"targets": lambda x: x + 1000}, "its targets are out of range"),
+        ({"targets": lambda x: x - 1}, "its targets are out of range"),
+        ({"shorter": lambda x: x + 1000}, "its shorter are out of range"),
+        ({"backoffs": lambda x: x + np.inf}, "its backoffs are out of range"),
+        ({"word_offsets": lambda x: x * 0}, "its word_offsets don't fit its words"),
+        ({"word_offsets": lambda x: x[:1]}, "its word_offsets don't fit its words"),
+        ({"words": lambda x: x[:-1]}, "its word_offsets don't fit its words"),
+        ({"words": lambda x: np.where(x == ord("b"), ord("a"), x).astype(np.uint8)}, "twice"),
+    ],
+)
+def test_a_file_with_right_checksums_and_wrong_content_is_refused(tmp_path, change, told):
+    store_altered(tmp_path / "model.lm")
+    NGram.load(tmp_path / "model.lm")
+    store_altered(tmp_path / "model.lm", **change)
+    with pytest.raises(UserError, match=rf"or damaged \(.*{told}.*\)\. Name a file from"):
+        NGram.load(tmp_path / "model.lm")
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_whatever_number_is_altered_the_file_is_refused_or_can_be_asked(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("models") / "model.lm"
+    name = data.draw(st.sampled_from([*NGram.TENSORS, "words", "word_offsets"]))
+
+    def altered(array):
+        place = data.draw(st.integers(0, len(array) - 1))
+        special = [np.nan, np.inf] if array.dtype.kind == "f" else [-1, 2**31 - 1, -(2**31)]
+        with np.errstate(over="ignore"):
+            value = data.draw(st.one_of(st.integers(-20, 300), st.sampled_from(special)))
+            array[place] = np.array(value).astype(array.dtype)
+        return array
+
+    store_altered(path, **{name: altered})
+    try:
+        model = NGram.load(path)
+    except UserError:
+        return
+    assert not np.isnan(model.sentence([*model.words, "zzz", *model.words[::-1]])).any()
 
 
 def test_kenlm_gives_the_same_scores(tmp_path, shared_data):

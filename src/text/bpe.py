@@ -4,6 +4,7 @@ Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Uni
 pieces are written as SentencePiece does (Kudo & Richardson 2018), "▁" standing before each word.
 """
 
+import heapq
 import math
 from collections.abc import Sequence
 from functools import cached_property
@@ -54,14 +55,35 @@ class Pieces(Vocabulary):
         return self._known[word]
 
     def _merged(self, pieces: list[str]) -> tuple[str, ...]:
-        while True:
-            unions = (a + b for a, b in pairwise(pieces))
-            ranks = [self._index.get(union, len(self)) for union in unions]
-            first = min(ranks, default=len(self))
-            if first == len(self):
-                return tuple(pieces)
-            at = ranks.index(first)  # of several the leftmost
-            pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
+        """Neighbours united, the pair learnt first before others, of several the leftmost.
+
+        A heap of pairs, since looking through all of them for each union takes time as the square
+        of a word's length.
+        """
+        n = len(pieces)
+        before, after = [*range(-1, n - 1)], [*range(1, n + 1)]
+        pairs: list[tuple[int, int, str]] = []  # rank, place of the first, what they make
+
+        def propose(at: int) -> None:
+            if at >= 0 and after[at] < n:
+                union = pieces[at] + pieces[after[at]]
+                if union in self._index:
+                    heapq.heappush(pairs, (self._index[union], at, union))
+
+        for at in range(n):
+            propose(at)
+        while pairs:
+            _, at, union = heapq.heappop(pairs)
+            second = after[at]
+            if not pieces[at] or second == n or pieces[at] + pieces[second] != union:
+                continue  # one of the two has found another
+            pieces[at], pieces[second] = union, ""
+            after[at] = after[second]
+            if after[at] < n:
+                before[after[at]] = at
+            propose(before[at])
+            propose(at)
+        return tuple(piece for piece in pieces if piece)
 
     def _check(self) -> None:
         if len(set(self.symbols)) != len(self.symbols) or not all(self.symbols):

@@ -1,5 +1,6 @@
 """Pieces of words: merged as by hand and as by SentencePiece itself."""
 
+import itertools
 import lzma
 import pickle
 from pathlib import Path
@@ -33,6 +34,33 @@ def test_pieces_are_merged_in_their_order_by_hand():
     assert pieces.encode("the that cat") == (3, 2, 4, 5, 7, 4)
     assert pieces.split("tht") == ["▁th", "t"]
     assert pieces.split("") == []
+
+
+def merged_one_after_another(symbols: tuple[str, ...], word: str) -> list[str]:
+    """Section 3.2 to the letter: all pairs are looked at before each union."""
+    pieces = ["▁", *word]
+    while True:
+        unions = [a + b for a, b in itertools.pairwise(pieces)]
+        known = [(symbols.index(union), at) for at, union in enumerate(unions) if union in symbols]
+        if not known:
+            return pieces
+        _, at = min(known)
+        pieces[at : at + 2] = [unions[at]]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.text("ab▁", min_size=2, max_size=5), unique=True, max_size=12),
+    st.text("ab", min_size=1, max_size=40),
+)
+def test_pairs_on_a_heap_unite_as_they_do_one_after_another(learnt, word):
+    symbols = ("<blank>", *learnt, "▁", "a", "b")
+    assert Pieces(symbols).split(word) == merged_one_after_another(symbols, word)
+
+
+def test_a_word_without_end_costs_no_square_of_its_length():
+    pieces = Pieces(("<blank>", *BY_HAND))
+    assert pieces.split("that" * 50_000) == ["▁th", "at"] + ["th", "at"] * 49_999
 
 
 def test_tokens_write_words_with_single_spaces_whatever_was_read():

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from src.utils.plain_yaml import PlainLoader
+from src.utils.plain_yaml import plain_yaml
 
 _PART = r"[^/\s,\[\]{}'\"]+"
 _PLACE = re.compile(rf"(?<![\w.~-])(?:~|/{_PART})(?:/{_PART})*/({_PART})")
@@ -66,7 +66,7 @@ def targets(node: Any) -> Iterator[str]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, PlainLoader)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        content = json.loads(text) if path.suffix == ".json" else plain_yaml(text)
+    except (OSError, ValueError, TypeError, yaml.YAMLError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

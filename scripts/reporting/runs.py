@@ -11,7 +11,7 @@ import yaml
 from src.logger import read_log
 from src.metrics import Skipped, TextPair, text_pair
 from src.utils.errors import UserError
-from src.utils.plain_yaml import PlainLoader
+from src.utils.plain_yaml import plain_yaml
 
 SIGNS = ("log.jsonl", "config.yaml", "checkpoints", "summary.json", "environment.json")
 LONGEST_TEXT = 40_000  # characters of a config or a list of packages on the page
@@ -80,7 +80,7 @@ def load_run(path: Path) -> Run:
     run = Run(path)
     _read_log(run)
     run.config_text = _text(run, "config.yaml", "its configuration is unknown, so no recordings")
-    run.config = _parsed(run, "config.yaml", run.config_text, _plain_yaml)
+    run.config = _parsed(run, "config.yaml", run.config_text, plain_yaml)
     environment = _text(run, "environment.json", "the machine is unknown")
     run.environment = _parsed(run, "environment.json", environment, json.loads)
     how = "the run goes on still or was killed, and can be continued with resume="
@@ -170,16 +170,12 @@ def _text(run: Run, name: str, without_it: str = "") -> str:
     return content.decode(errors="replace")
 
 
-def _plain_yaml(text: str) -> Any:
-    return yaml.load(text, PlainLoader)
-
-
 def _parsed(run: Run, name: str, text: str, parse: Callable[[str], Any]) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
         found = parse(text)
-    except (ValueError, RecursionError, yaml.YAMLError):
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError):
         found = None
     if not isinstance(found, dict):
         run.missing.append(f"{name} is damaged and was left out.")

@@ -11,7 +11,7 @@ import yaml
 
 from src.utils.connections import check_url
 from src.utils.errors import UserError
-from src.utils.plain_yaml import PlainLoader
+from src.utils.plain_yaml import plain_yaml
 
 # What a model may bring to decode with: files of its own name and one of these endings.
 COMPANIONS = {
@@ -86,19 +86,9 @@ def read_registry(path: str | Path) -> Registry:
     return Registry(models, content["default"])
 
 
-class _StrictLoader(PlainLoader):
-    """Plain values only, and no key twice: of two entries of one name, YAML would take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
-            raise yaml.constructor.ConstructorError(None, None, "duplicate key", node.start_mark)
-        return mapping
-
-
 def _load(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
+        return plain_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             f"{path}: the registry can't be read ({error.strerror or error}); name another one "

@@ -1,4 +1,4 @@
-"""Some hundred steps of training hold no more memory or files at their end than in their middle."""
+"""Some hundred steps of training hold no more memory or files at their end than a while before."""
 
 import mmap
 import os
@@ -15,7 +15,7 @@ import dataclasses, sys
 from pathlib import Path
 from scripts.measure_memory import watch_training
 looks = watch_training(
-    Path(sys.argv[1]), 160, 1, "trainer.log_every=20", "trainer.n_examples=0",
+    Path(sys.argv[1]), 240, 1, "trainer.log_every=20", "trainer.n_examples=0",
     "trainer.validate_every_steps=40", "trainer.save_every_minutes=0.01",
     "trainer.precision=float32",  # in bf16 oneDNN keeps code for each shape, 1,024 of them at most
 )
@@ -32,18 +32,18 @@ def test_memory_and_open_files_stay_as_they_are(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     looks = [Look(*map(int, line.split())) for line in done.stdout.splitlines()]
-    assert [look.step for look in looks] == list(range(20, 161, 20))
-    second_half = looks[4:]
-    assert len({look.trainer_files for look in second_half}) == 1, looks
-    assert len({look.worker_files for look in second_half}) == 1, looks
-    assert max(look.in_flight for look in second_half) < 40, looks  # 160 if each batch kept one
+    assert [look.step for look in looks] == list(range(20, 241, 20))
+    at_the_end = looks[8:]  # until then the allocator still meets new shapes
+    assert len({look.trainer_files for look in at_the_end}) == 1, looks
+    assert len({look.worker_files for look in at_the_end}) == 1, looks
+    assert max(look.in_flight for look in at_the_end) < 40, looks  # 240 if each batch kept one
     # Leaking one batch of 4 utterances and its features a step, some 250 kB, would be 15 MB.
     for kb in ("trainer_kb", "workers_kb"):
-        sizes = [getattr(look, kb) for look in second_half]
+        sizes = [getattr(look, kb) for look in at_the_end]
         assert sizes[-1] - sizes[0] < 8_000, looks
 
 
-def test_the_slope_is_that_of_the_line_through_the_second_half():
+def test_the_slope_is_that_of_the_line_through_the_at_the_end():
     looks = [Look(step, 7 if step < 500 else step * 3, 5, 1, 1, 0) for step in range(0, 1000, 50)]
     assert slope(looks, "trainer_kb") == pytest.approx(3000)
     assert slope(looks, "workers_kb") == pytest.approx(0)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from src.cli import hydra_entry
 from src.utils.errors import UserError
+from src.utils.tables import counted
 
 N_NAMED = 20  # unreadable recordings are named up to here, then counted
 
@@ -33,13 +34,9 @@ def main(config: DictConfig) -> int:
         job.loader, folder, job.n_decoders, job.decode_batch
     )
     if predictions:
-        files = [job.decoder.get(key) for key in ("language_model", "rescorer")]
-        models = " and ".join(Path(file).name for file in files if file)
-        with_model = f" with {models}" if models else ""
-        count = f"{len(predictions):,} utterances"
-        print(f"\n{job.name}: {count}, read by {job.checkpoint}{with_model}")
-        unknown = all(prediction.target is None for prediction in predictions)
-        if unknown:
+        n_scored = sum(prediction.target is not None for prediction in predictions)
+        print(headline(job, len(predictions), n_scored))
+        if not n_scored:
             print(readings(predictions))
         print(closing_table(predictions))
         read = {prediction.id for prediction in predictions}
@@ -48,12 +45,24 @@ def main(config: DictConfig) -> int:
         draw(job.transcriber, shown, folder / "pictures")
         pictures = f"   Pictures: {folder / 'pictures'}" if shown else ""
         print(f"\nPredictions: {folder}{os.sep}*.json{pictures}")
-        if not unknown:
+        if n_scored:
             score = f"python calc_wer_cer.py --dir_path {shlex.quote(str(folder))} --worst 10"
             print(f"The worst ones: {score}")
         sys.stdout.flush()
     tell_unreadable(job.unreadable, len(predictions))
     return 0
+
+
+def headline(job, n_read: int, n_scored: int) -> str:
+    """What was read by which models, and of how many utterances the rates are, if not of all."""
+    files = [job.decoder.get(key) for key in ("language_model", "rescorer")]
+    models = " and ".join(Path(file).name for file in files if file)
+    with_model = f" with {models}" if models else ""
+    read = f"\n{job.name}: {counted(n_read, 'utterance')}, read by {job.checkpoint}{with_model}"
+    if n_scored in (0, n_read):
+        return read
+    left_out = f"{n_read - n_scored:,} left out: no text to compare with"
+    return f"{read}\n{counted(n_scored, 'utterance')} scored, {left_out}"
 
 
 def draw(transcriber, utterances: list, folder: Path) -> None:

@@ -165,13 +165,23 @@ def report(
             f"compared on {len(clips)} clips of {what}, {seconds:.1f} s, in {found.n_batches} "
             f"batches of 1 to {found.most}, with and without padding:",
             f"  largest difference of a log-probability {found.worst:.2g}",
-            f"  greedy tokens {100 * (1 - found.token_error):.2f} % alike "
-            f"({found.errors} errors in {found.tokens})",
+            _told_tokens(found, options.format),
             f"one clip of {longest:.1f} s, median of {options.n_timed} runs [least, most], "
             f"{torch.get_num_threads()} thread(s):",
             f"  PyTorch {_ms(theirs)}, {options.format} {_ms(ours)}: "
             f"{theirs.median / ours.median:.2f} times as fast",
         ]
+    )
+
+
+def _told_tokens(found: Comparison, form: str) -> str:
+    if found.tokens or found.errors:
+        alike = f"{100 * (1 - found.token_error):.2f} % alike"
+        return f"  greedy tokens {alike} ({found.errors} errors in {found.tokens})"
+    judged = ", and int8 is judged by them alone" if form == "int8" else ""
+    return (
+        "  warning: only blanks were emitted, so no greedy token was compared"
+        f"{judged}; name speech that the checkpoint can read with --input"
     )
 
 

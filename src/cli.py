@@ -17,8 +17,7 @@ from src.utils.interrupts import ctrl_c_ends
 
 KEPT = "what is written stays, and is whole"
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-
-
+FROM_CHECKPOINT = ("model", "text", "transform")  # groups of training that inference finds there
 WANTS_TRACEBACK = "TRACEBACKS_WANTED"  # what HYDRA_FULL_ERROR was before we set it
 
 
@@ -224,9 +223,21 @@ def _config_error(error: BaseException) -> str:
     if "not in struct" in f"{error} {cause}":
         key = str(getattr(cause, "full_key", None) or getattr(error, "full_key", None) or error)
         return _unknown_key(key, getattr(cause, "parent_node", None))
+    if group := re.search(r"Could not override '(\w+)'\. No match", str(error)):
+        return _no_group(group[1])
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     text = re.sub(r"\s*To append to your (config|default list) use.*", "", text)
     return f"{text.rstrip('.')}. `--cfg job` shows the config as it stands."
+
+
+def _no_group(group: str) -> str:
+    """A group of configs/ that this config has not."""
+    if group in FROM_CHECKPOINT:
+        return (
+            f"{group}: the checkpoint brings its own {', '.join(FROM_CHECKPOINT)}; leave {group}=… "
+            "out, or name a checkpoint that was trained with it."
+        )
+    return f"{group}: this config has no such group. `--cfg job` shows the config as it stands."
 
 
 def _unknown_key(key: str, parent: Mapping | None) -> str:
@@ -234,6 +245,8 @@ def _unknown_key(key: str, parent: Mapping | None) -> str:
 
     leaf = key.rpartition(".")[2]
     siblings = OmegaConf.to_container(parent) if parent is not None else {}
+    if "checkpoint" in siblings and leaf in FROM_CHECKPOINT:
+        return _no_group(leaf)
     deeper = [name for name, node in siblings.items() if isinstance(node, dict) and leaf in node]
     if deeper:
         meant = f"{key.removesuffix(leaf)}{deeper[0]}.{leaf}"

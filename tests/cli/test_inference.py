@@ -95,7 +95,7 @@ def test_the_test_part_is_read_written_and_scored(trained, commands_h5, tmp_path
     for record in found.values():
         assert set(record) >= KEYS - {"words"} | {"word", "pred_word", "word_posterior"}
         assert record["pred_text"] == record["beam_text"] == record["n_best"][0]["text"]
-    assert f"{len(ids)} utterances" in result.stdout
+    assert f"{len(ids)} utterances" in result.stdout and "left out" not in result.stdout
     beam, greedy = scored(capsys, folder), scored(capsys, folder, "greedy_text")
     assert rows(result.stdout) == {
         "PER": greedy["per"],
@@ -109,6 +109,8 @@ def test_the_test_part_is_read_written_and_scored(trained, commands_h5, tmp_path
 def test_letters_are_scored_as_words_and_characters(letters, talks, tmp_path, capsys):
     result = read(letters, tmp_path / "out", f"input={talks}", "decoder=beam")
     assert result.status == 0
+    told = f"talks: 3 utterances, read by {letters}\n2 utterances scored, 1 left out: no text to"
+    assert told in result.stdout
     folder = tmp_path / "out" / "talks"
     assert set(records(folder)) == {"a", "b", "monday_c"}
     (folder / "b.json").unlink()  # nobody knows what was said in it

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from src.build.inference import STORED
 from tests.cli.in_process import call, inference_arguments, untrained
 from tests.recordings import TONE, write
 
@@ -34,6 +35,7 @@ MISTAKES = {
     "loader.n_workers=-1": "n_workers=-1; expected a number from 0 up",
     "+loader.worker=1": "loader.worker: make_loader has no such key; did you mean n_workers?",
     "input=naïve talk.wav": """stands in quotes of its own: 'input="naïve talk.wav"'""",
+    "optimizer=adamw": "optimizer: this config has no such group. `--cfg job` shows",
     "inputs=talks": "inputs: the config has no such key; did you mean input?",
 }
 
@@ -46,3 +48,11 @@ def test_a_mistake_on_the_command_line_gives_one_clear_line(override, letters, t
     refusal = call("inference", *arguments).refusal
     assert MISTAKES[override] in refusal
     assert not list((tmp_path / "out").rglob("*.json"))
+
+
+@pytest.mark.parametrize("group", STORED)
+@pytest.mark.parametrize("override", ["{}=any", "{}.key=3"])
+def test_what_the_checkpoint_brings_can_not_be_chosen(group, override, letters, tmp_path):
+    arguments = inference_arguments(letters, tmp_path / "out", override.format(group))
+    refusal = call("inference", *arguments).refusal
+    assert f"error: {group}: the checkpoint brings its own model, text, transform; le" in refusal

@@ -72,7 +72,7 @@ def test_a_fresh_tree_reads_a_recording_with_two_commands(shelf, tmp_path):
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         assert done.returncode == 0, done.stderr
-    assert "my: 1 utterances, read by tiny" in done.stdout
+    assert "my: 1 utterance, read by tiny" in done.stdout
     assert predictions(tmp_path / "saved/predict/my") == {"my"}
 
 

@@ -47,6 +47,18 @@ def test_a_file_is_written_compared_and_described(checkpoint, wav, form, tmp_pat
     assert facts["frame_s"] == recognizer.frame_s == pytest.approx(0.04)
 
 
+@pytest.mark.parametrize("form", ["torchscript", "int8"])
+def test_a_model_of_blanks_only_was_compared_on_nothing(checkpoint, form, tmp_path, capsys):
+    state = load_checkpoint(checkpoint)
+    state["recognizer"]["model.head.bias"][0] = 1e6
+    silent = tmp_path / "silent.pt"
+    save_checkpoint(silent, state)
+    main([str(silent), "--format", form, "--out", str(tmp_path / "a.pt"), "--n_timed", "1"])
+    printed = capsys.readouterr().out
+    assert "warning: only blanks were emitted, so no greedy token was compared" in printed
+    assert "alike" not in printed and ("judged by them alone" in printed) == (form == "int8")
+
+
 def test_int8_that_reads_otherwise_is_refused_and_leaves_no_file(checkpoint, tmp_path):
     state = load_checkpoint(checkpoint)
     # One weight so large that all others round to nothing; its input is nearly nothing.

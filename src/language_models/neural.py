@@ -106,6 +106,8 @@ class NeuralLM(nn.Module):
             with torch.device("meta"):  # nothing is allocated before the shapes are compared
                 model = cls._of(facts)
             model.load_state_dict(weights, assign=True)
+            if len(dtypes := {str(x.dtype) for x in weights.values()}) > 1:
+                raise ValueError(f"weights of several types: {', '.join(sorted(dtypes))}")
             if not all(x.isfinite().all() for x in weights.values()):
                 raise ValueError("a weight is NaN or infinite")
         except (SafetensorError, OSError, TypeError, KeyError, ValueError, RuntimeError) as error:
@@ -122,6 +124,9 @@ class NeuralLM(nn.Module):
         for key, largest in LARGEST.items():
             if type(settings[key]) is not int or not 0 < settings[key] <= largest:
                 raise ValueError(f"{key} is {settings[key]}")
+        dropout = settings["dropout"]
+        if type(dropout) not in (int, float) or not 0 <= dropout <= 1:
+            raise ValueError(f"dropout is {dropout}")
         if not all(isinstance(piece, str) for piece in pieces):
             raise ValueError("its pieces are no texts")
         return cls(pieces, **settings)

@@ -96,6 +96,10 @@ def facts(**changes) -> dict:
         ({"settings": {"width": 8192, "n_layers": 32, "dropout": 0.2}}, "size mismatch"),
         ({"settings": {"width": 24, "n_layers": 2, "dropout": 0.2}}, "size mismatch"),
         ({"settings": {"width": 16}}, "n_layers"),
+        *[
+            ({"settings": {"width": 16, "n_layers": 2, "dropout": dropout}}, f"dropout is {told}")
+            for dropout, told in ((math.nan, "nan"), (1.5, "1.5"), ("0.1", "0.1"), (True, "True"))
+        ],
         ({"pieces": ["a"]}, "size mismatch"),
         ({"pieces": [1, 2, 3]}, "no texts"),
     ],
@@ -108,6 +112,18 @@ def test_a_file_that_tells_something_else_than_it_holds_is_refused(tmp_path, cha
     save_file(weights, path, {"language_model": json.dumps(facts(**changes))})
     with pytest.raises(UserError, match=f"{re.escape(str(path))}: not a neural .*{told}"):
         NeuralLM.load(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_weights_of_several_types_are_refused(tmp_path, dtype):
+    path = tmp_path / "neural.safetensors"
+    weights = dict(random_model().state_dict())
+    weights["bias"] = weights["bias"].to(dtype)
+    save_file(weights, path, {"language_model": json.dumps(facts())})
+    with pytest.raises(UserError, match=f"weights of several types: .*{dtype}"):
+        NeuralLM.load(path)
+    random_model().to(dtype).save(path)  # of one type they can be used
+    assert NeuralLM.load(path).score(SENTENCES).isfinite().all()
 
 
 def test_files_that_are_none_or_damaged_are_refused(tmp_path):

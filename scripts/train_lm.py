@@ -12,6 +12,7 @@ from scripts.lm_text import Units, add_text_arguments, check_text, listed, print
 from src.language_models import (
     EOS,
     EXACT,
+    HIGHEST_ORDER,
     UNK,
     Grams,
     NGram,
@@ -71,7 +72,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add_text_arguments(parser)
-    add("--order", type=whole_number(1), default=4, help="words of the longest n-grams (default 4)")
+    order = whole_number(1, HIGHEST_ORDER)
+    add("--order", type=order, default=4, help="words of the longest n-grams (default 4)")
     add("--unit", choices=("word", "character", "piece"), default="word", help="default: word")
     add("--bpe", metavar="MODEL", help="of scripts.train_bpe: what --unit piece cuts words with")
     add("--prune", type=whole_number(0), nargs="+", default=[0], metavar="N", help=PRUNE)

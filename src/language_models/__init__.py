@@ -3,7 +3,7 @@
 from src.language_models.arpa import EXACT, is_arpa, read_arpa, write_arpa
 from src.language_models.corpus import lines, sentences
 from src.language_models.evaluate import Perplexity, perplexity
-from src.language_models.grams import BOS, EOS, SPACE, UNK, Grams
+from src.language_models.grams import BOS, EOS, HIGHEST_ORDER, SPACE, UNK, Grams
 from src.language_models.kneser_ney import estimate
 from src.language_models.neural import NeuralLM
 from src.language_models.ngram import NGram
@@ -12,6 +12,7 @@ __all__ = [
     "BOS",
     "EOS",
     "EXACT",
+    "HIGHEST_ORDER",
     "SPACE",
     "UNK",
     "Grams",

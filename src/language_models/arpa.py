@@ -14,14 +14,13 @@ from typing import IO
 import numpy as np
 
 from src.language_models.contexts import Contexts, Misplaced
-from src.language_models.grams import NEVER, Grams
+from src.language_models.grams import HIGHEST_ORDER, NEVER, Grams
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 
 LN10 = float(np.log(10))
 EXACT = 9  # digits that give back every float32
-HIGHEST_ORDER = 12  # far above what anybody estimates: a higher one means a damaged file
-MOST_DIGITS = 12  # of a count, likewise
+MOST_DIGITS = 12  # of a count: more mean a damaged file
 HIGHEST_BACKOFF = 99.0  # log10, likewise
 # Lines read at once; more of them, each a list, would wake Python's garbage collector, which takes
 # twice as long as all the reading.

@@ -7,6 +7,7 @@ import numpy as np
 
 BOS, EOS, UNK = "<s>", "</s>", "<unk>"
 SPACE = "<space>"  # how models of characters write the space between words
+HIGHEST_ORDER = 12  # far above what anybody estimates: a higher one means a damaged file
 NEVER = -99 * np.log(10)  # how ARPA files write the logarithm of nothing
 
 

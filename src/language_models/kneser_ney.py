@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.language_models.grams import BOS, EOS, NEVER, UNK, Grams
+from src.language_models.grams import BOS, EOS, HIGHEST_ORDER, NEVER, UNK, Grams
 from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def estimate(
             words that are as common, those met first. None = all.
 
     Raises:
-        UserError: no words, an order below 1, or thresholds that fall from order to order.
+        UserError: no words, an order outside 1 … 12, or thresholds that fall from order to order.
     """
     thresholds = _thresholds(order, prune)
     words, text = _limited(*_numbered(sentences), vocabulary_size)
@@ -71,8 +71,10 @@ def estimate(
 
 
 def _thresholds(order: int, prune: Sequence[int]) -> list[int]:
-    if order < 1:
-        raise UserError(f"A language model of order {order}: its n-grams have at least 1 word.")
+    if not 1 <= order <= HIGHEST_ORDER:
+        raise UserError(
+            f"A language model of order {order}: its n-grams have 1 to {HIGHEST_ORDER} words."
+        )
     given = list(prune) or [0]
     filled = (given + given[-1:] * order)[:order]
     if filled != sorted(filled) or filled[0] != 0 or len(given) > order:

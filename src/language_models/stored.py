@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-MOST_ORDER = 12  # far above any use; each look-up asks so often
+from src.language_models.grams import HIGHEST_ORDER
+
 KINDS = {
     "keys": np.int64,
     "log_probs": np.float32,
@@ -26,8 +27,8 @@ def check_info(info: Any, kind: str) -> int:
     if not isinstance(info, Mapping) or info.get("kind") != kind:
         raise ValueError("it holds something else")
     order = info.get("order")
-    if type(order) is not int or not 1 <= order <= MOST_ORDER:
-        raise ValueError(f"its order is {order!r}, expected 1 to {MOST_ORDER}")
+    if type(order) is not int or not 1 <= order <= HIGHEST_ORDER:
+        raise ValueError(f"its order is {order!r}, expected 1 to {HIGHEST_ORDER}")
     return order
 
 

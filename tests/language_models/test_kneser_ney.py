@@ -141,8 +141,9 @@ def test_what_can_not_be_estimated_is_said():
     for text in ([], [[]], [[UNK, BOS]]):
         with pytest.raises(UserError, match="The text has no words"):
             estimate(text, 2)
-    with pytest.raises(UserError, match="order 0: its n-grams have at least 1 word"):
-        estimate([["a"]], 0)
+    for order in (0, 13):
+        with pytest.raises(UserError, match=f"order {order}: its n-grams have 1 to 12 words"):
+            estimate([["a"]], order)
     for prune in ([1], [0, 2, 1], [0, 0, 0], [-1], [0, -1]):
         with pytest.raises(UserError, match=r"Pruning thresholds .* such as 0 0 1\."):
             estimate([["a"]], 2, prune)

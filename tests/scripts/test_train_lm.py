@@ -153,7 +153,7 @@ def test_the_command_line_teaches_and_refuses(capsys):
         (["--help"], "--prune 0 0 1"),
         (["--out", "a"], "name at least one TEXT, or --books"),
         (["text"], "the following arguments are required: --out"),
-        (["text", "--out", "a", "--order", "0"], "0 is not a whole number from 1 up"),
+        (["text", "--out", "a", "--order", "0"], "0 is not a whole number from 1 to 12"),
     ):
         with pytest.raises(SystemExit):
             parse(words)

@@ -61,13 +61,15 @@ class MappedArrays(Mapping[str, np.ndarray]):
                 f"{self.path}: was replaced or deleted while a run reads it; the corpus seems to "
                 "have changed. Start the run again."
             )
-        content = json.loads(header)
-        self.info: dict[str, Any] = content["info"]
-        if len(buffer) != start + content["n_bytes"]:
-            raise ValueError(f"{len(buffer)} bytes instead of {start + content['n_bytes']}")
-        self._arrays = {
-            name: _array(buffer, start, name, **place) for name, place in content["arrays"].items()
-        }
+        try:
+            content = json.loads(header)
+            self.info: dict[str, Any] = content["info"]
+            if len(buffer) != start + content["n_bytes"]:
+                raise ValueError(f"{len(buffer)} bytes instead of {start + content['n_bytes']}")
+            places = content["arrays"].items()
+            self._arrays = {name: _array(buffer, start, name, **place) for name, place in places}
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"its header doesn't tell of arrays: {error}") from error
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]

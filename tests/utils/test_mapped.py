@@ -1,6 +1,8 @@
 """Arrays in a file: what was stored comes back, or damage is told."""
 
+import json
 import pickle
+import zlib
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from src.utils.errors import UserError
-from src.utils.mapped import MappedArrays, write_arrays
+from src.utils.mapped import HEAD, MAGIC, MappedArrays, write_arrays
 
 ARRAYS = {"rows": np.arange(5, dtype=np.int64), "bytes": np.arange(7, dtype=np.uint8)}
 numbers = arrays_of.arrays(
@@ -69,6 +71,32 @@ def test_any_missing_end_is_noticed(file):
         file.write_bytes(content[:length])
         with pytest.raises(ValueError, match=r"begin|header|bytes instead"):
             MappedArrays(file)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        [],
+        {},
+        {"info": {}, "n_bytes": "8", "arrays": {}},
+        {"info": {}, "n_bytes": 8, "arrays": []},
+        *[
+            {"info": {}, "n_bytes": 8, "arrays": {"rows": place}}
+            for place in (
+                {},
+                {"dtype": "x", "shape": [1], "begin": 0, "crc": 0},
+                {"dtype": "<i8", "shape": [1], "begin": 10**30, "crc": 0},
+                {"dtype": "<i8", "shape": 1.5, "begin": 0, "crc": 0},
+            )
+        ],
+    ],
+)
+def test_a_header_that_tells_of_no_arrays_is_refused(tmp_path, header):
+    content = json.dumps(header).encode()
+    head = HEAD.pack(MAGIC, len(content), zlib.crc32(content))
+    (tmp_path / "file").write_bytes(head + content + bytes(8))
+    with pytest.raises(ValueError, match="its header doesn't tell of arrays"):
+        MappedArrays(tmp_path / "file")
 
 
 def test_pickling_sends_the_path_and_not_the_arrays(tmp_path):

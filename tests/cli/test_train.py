@@ -159,6 +159,15 @@ def test_a_run_that_learns_nothing_leaves_no_checkpoint_in_the_way_of_the_next(
         assert "transform.normalise.statistics is null" in message
 
 
+def test_statistics_are_asked_for_before_the_corpus_with_the_command_that_makes_them(tmp_path):
+    corpus = f"dataset.path={tmp_path / 'no such.h5'}"
+    message = refused(
+        "train.py", "-cn=lstm", f"run_dir={tmp_path}", "transform=logmel80_stored", corpus
+    )
+    command = f"-cn=lstm transform=logmel80_stored '{corpus}' --out FILE, and add transform.norm"
+    assert f"python -m scripts.compute_stats {command}" in message
+
+
 def test_a_full_disk_ends_the_run_with_a_sentence_and_no_half_file(commands_h5, tmp_path):
     run_dir = tmp_path / "run"
     limited = (

@@ -127,6 +127,8 @@ def test_resume_continues_where_a_signal_stopped_the_run(commands_h5, tmp_path):
         os.killpg(process.pid, signal.SIGTERM)
         errors = process.stderr.read().decode()
     assert process.returncode == 128 + signal.SIGTERM, errors
+    told = (run_dir / "train.log").read_text().splitlines()[-1]
+    assert told.endswith(f"To go on: the same command with resume={run_dir}")
     stopped_at = load_checkpoint(run_dir / "checkpoints/last.pt")["step"]
     assert stopped_at >= 1
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,10 @@ def main(config: DictConfig) -> int | Ended:
         return train(resolved, run_dir)
     with only_run_in(run_dir, resumed=bool(resolved["resume"])):
         record(run_dir, OmegaConf.to_yaml(config, resolve=True))
-        return train(resolved, run_dir)
+        status = train(resolved, run_dir)
+    if status:
+        logger.info("To go on: the same command with %s", shlex.quote(f"resume={run_dir}"))
+    return status
 
 
 def trial(config: dict[str, Any], config_yaml: str, run_dir: Path, overrides: list[str]) -> Ended:

@@ -17,6 +17,7 @@ from src.build.parts import (
     build_transcriber,
     check_sample_rate,
 )
+from src.build.statistics import check_statistics
 from src.build.targets import build, check_keys, subnode
 from src.datasets import Batches, cached, make_batches, make_loader
 from src.loss import CTC, FrameCrossEntropy
@@ -63,6 +64,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     loss = build_loss(config)
     text = build_text(config)
     recognizer = build_recognizer(config, text)
+    check_statistics(recognizer, config)
     train_loader, validation_loader = build_loaders(config, text, device, recognizer)
     description = describe(config, text)
     if config["init_from"]:

@@ -114,15 +114,25 @@ class StoredNormalisation(nn.Module):
             UserError: neither a file nor a checkpoint gave the statistics.
         """
         if not self.known:  # asked once: a look at a CUDA tensor makes the CPU wait
-            self._refuse_unknown()
+            self.refuse_unknown()
             self.known = True
         return (features - self.mean) / self.std.clamp(min=self.min_std)
 
-    def _refuse_unknown(self) -> None:
+    def refuse_unknown(self, composed_with: str = "") -> None:
+        """Ask for the statistics where there are none.
+
+        Args:
+            composed_with: config and overrides of the command line, if they are known.
+
+        Raises:
+            UserError: neither a file nor a checkpoint gave the statistics.
+        """
         if not self.mean.isnan().any():
             return
         where = "is null" if self.statistics is None else f"={self.statistics}: no such file"
+        composed_with = composed_with or "-cn=CONFIG transform=logmel80_stored"
         raise UserError(
             f"transform.normalise.statistics {where}, and no checkpoint brought the statistics. "
-            "Compute them with python -m scripts.compute_stats and give the file's path."
+            f"Compute them with python -m scripts.compute_stats {composed_with} --out FILE, and "
+            "add transform.normalise.statistics=FILE to the command."
         )

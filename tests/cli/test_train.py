@@ -127,6 +127,8 @@ def test_resume_continues_where_a_signal_stopped_the_run(commands_h5, tmp_path):
         os.killpg(process.pid, signal.SIGTERM)
         errors = process.stderr.read().decode()
     assert process.returncode == 128 + signal.SIGTERM, errors
+    told = (run_dir / "train.log").read_text().splitlines()[-1]
+    assert told.endswith(f"To go on: the same command with resume={run_dir}")
     stopped_at = load_checkpoint(run_dir / "checkpoints/last.pt")["step"]
     assert stopped_at >= 1
 
@@ -157,6 +159,15 @@ def test_a_run_that_learns_nothing_leaves_no_checkpoint_in_the_way_of_the_next(
     for _ in range(2):
         message = refused(*small(commands_h5, tmp_path), stored)
         assert "transform.normalise.statistics is null" in message
+
+
+def test_statistics_are_asked_for_before_the_corpus_with_the_command_that_makes_them(tmp_path):
+    corpus = f"dataset.path={tmp_path / 'no such.h5'}"
+    message = refused(
+        "train.py", "-cn=lstm", f"run_dir={tmp_path}", "transform=logmel80_stored", corpus
+    )
+    command = f"-cn=lstm transform=logmel80_stored '{corpus}' --out FILE, and add transform.norm"
+    assert f"python -m scripts.compute_stats {command}" in message
 
 
 def test_a_full_disk_ends_the_run_with_a_sentence_and_no_half_file(commands_h5, tmp_path):

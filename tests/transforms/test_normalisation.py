@@ -104,7 +104,9 @@ def test_a_checkpoint_overrules_the_file(file):
 
 
 def test_statistics_that_nobody_gave_are_asked_for():
-    with pytest.raises(UserError, match=r"statistics is null, and no checkpoint .*compute_stats"):
+    with pytest.raises(
+        UserError, match=r"statistics is null, and no checkpoint .*compute_stats -cn=.* --out "
+    ):
         front_end(None)(CLIP, CLIP_LENGTH)
 
 

@@ -11,6 +11,8 @@ from src.models.layers import BiRecurrence, log_probabilities
 from src.utils import parallel
 from src.utils.errors import UserError
 
+BY_HAND = 1024  # frames up to which attention is computed by hand, where that is faster
+
 
 class TunedEncoder(nn.Module):
     """An encoder of two feature frames an emitted one, GRUs if asked for, dropout, a linear head.
@@ -132,8 +134,23 @@ class Attention(nn.Module):
             part(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
-        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out(y.transpose(1, 2).flatten(2))
+        return self.out(attend(q, k, v, mask).transpose(1, 2).flatten(2))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention of (B, H, T, d); `mask` as of `Attention`.
+
+    On a CPU in half precision the gradient of PyTorch's own kernel takes three times as long as
+    matrix products and a softmax, which need B · H · T² values of memory: for short utterances.
+    """
+    halves = q.dtype in (torch.bfloat16, torch.float16) and q.device.type == "cpu"
+    if not (halves and q.requires_grad and q.shape[2] <= BY_HAND):
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    scores = q @ k.transpose(2, 3) * q.shape[3] ** -0.5
+    if mask is not None:
+        hidden = mask.dtype == torch.bool
+        scores = scores.masked_fill(~mask, -torch.inf) if hidden else scores + mask
+    return scores.softmax(-1).to(v.dtype) @ v
 
 
 def check_heads(width: int, n_heads: int) -> None:

@@ -69,8 +69,8 @@ class Units:
         return self.names[unit]
 
 
-def add_text_arguments(parser: argparse.ArgumentParser) -> None:
-    """What both kinds of language models are told of their text."""
+def add_text_arguments(parser: argparse.ArgumentParser, heldout: bool = True) -> None:
+    """What all that learn from text are told of it; `heldout`: and whose perplexity to tell."""
     add = parser.add_argument
     add("text", type=Path, nargs="*", metavar="TEXT", help="files, one sentence a line")
     add("--books", type=Path, nargs="+", default=[], metavar="TEXT", help="files of running text")
@@ -80,7 +80,8 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
         help="lines are ID TEXT, those of --heldout too; not those of books",
     )
     add("--spoken", type=_pair, nargs="+", default=[], metavar="WORD=WORDS", help=SPOKEN)
-    add("--heldout", type=Path, metavar="TEXT", help="tell the perplexity of this text's lines")
+    if heldout:
+        add("--heldout", type=Path, metavar="TEXT", help="tell the perplexity of this text's lines")
 
 
 def check_text(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

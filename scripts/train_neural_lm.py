@@ -3,7 +3,6 @@
 import argparse
 import logging
 import math
-import pickle
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from scripts.kept_training import NEXT_TIME, Kept
 from scripts.lm_text import Units, add_text_arguments, check_text, listed, printed
 from src.language_models import UNK, NeuralLM
 from src.language_models.neural import LARGEST
@@ -20,7 +20,6 @@ from src.language_models.neural_training import Learner, Recipe, Text
 from src.utils.arguments import number_above, share, whole_number
 from src.utils.devices import pick_device, pick_precision
 from src.utils.errors import UserError
-from src.utils.files import atomic_write
 from src.utils.interrupts import ctrl_c_ends
 
 HELP = """\
@@ -39,8 +38,6 @@ be judged; the file holds the pieces too. Sentences with other signs, such as di
 Every few minutes, and at Ctrl-C, the training is kept in OUT.training, from where the same command
 goes on. Never learn from the text that you test on."""
 NOT_YET = "nothing is learnt yet; run it again to start over"
-NEXT_TIME = "the same command goes on from the step that is kept beside --out"
-DAMAGE = (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, RuntimeError)
 RECIPE = Recipe()
 
 
@@ -120,7 +117,8 @@ def train(options: argparse.Namespace) -> None:
     print(
         f"{n_weights / 1e6:.1f} M weights, {learner.total_steps:,} steps, {precision} on {device}"
     )
-    kept = Kept(options, learner)
+    of = asdict(recipe) | model.settings | {"text": text.digest(), "precision": precision}
+    kept = Kept(options.out, learner, of, options.save_every_minutes)
     kept.restore()
     with ctrl_c_ends("train_neural_lm", NEXT_TIME):
         kept.save()  # which tells now, not after hours, if nothing can be written there
@@ -167,58 +165,6 @@ def read_heldout(options: argparse.Namespace) -> tuple[list[list[int]], int] | N
     starts = {i for i, piece in enumerate(units.vocabulary.symbols) if piece.startswith("▁")}
     n_words = sum(token in starts for sentence in sentences for token in sentence)
     return sentences, n_words + len(sentences)
-
-
-class Kept:
-    """A training's state in OUT.training, while it lasts."""
-
-    def __init__(self, options: argparse.Namespace, learner: Learner) -> None:
-        self.path = options.out.with_name(options.out.name + ".training")
-        self.learner, self.every_s = learner, 60 * options.save_every_minutes
-        self.of = asdict(learner.recipe) | learner.model.settings
-        self.of |= {"text": learner.text.digest(), "precision": learner.precision}
-        self._last = time.monotonic()
-
-    def restore(self) -> None:
-        """Go on where an earlier training of the same text and recipe ended, if one did.
-
-        Raises:
-            UserError: what is kept belongs to another one, or is damaged.
-        """
-        if not self.path.is_file():
-            return
-        try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-            same = state["of"] == self.of
-            if same:
-                self.learner.restore(state)
-        except torch.OutOfMemoryError:  # a RuntimeError, but the file is good
-            raise
-        except OSError as error:
-            raise UserError(f"{self.path}: could not be read ({error.strerror}).") from error
-        except DAMAGE as error:
-            raise UserError(f"{self.path}: damaged ({error}); delete it to start over.") from error
-        if not same:
-            raise UserError(
-                f"{self.path}: belongs to a training with other text or settings; give the same "
-                "again to finish it, or delete it to start over."
-            )
-        print(f"{self.path}: goes on at step {self.learner.step:,}")
-
-    def save(self) -> None:
-        """Keep the state as it is now."""
-        with atomic_write(self.path) as file:
-            torch.save(self.learner.state() | {"of": self.of}, file)
-        self._last = time.monotonic()
-
-    def save_if_due(self) -> None:
-        """The same, where some minutes have passed."""
-        if time.monotonic() - self._last > self.every_s:
-            self.save()
-
-    def remove(self) -> None:
-        """The training has ended."""
-        self.path.unlink(missing_ok=True)
 
 
 def learn(learner: Learner, kept: Kept, heldout: tuple[list[list[int]], int] | None) -> None:

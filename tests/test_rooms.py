@@ -10,7 +10,7 @@ FLOORS = [
     {"utils"},
     {"batch", "audio", "text", "metrics", "language_models"},
     {"transforms", "models", "loss", "decoders", "alignment", "recognizer", "predictions"},
-    {"datasets", "logger", "decoding"},
+    {"datasets", "logger", "decoding", "spelling"},
     {"pipeline", "trainer", "export", "sweeps"},
     set(),  # serve
     {"build", "cli", "resolvers"},

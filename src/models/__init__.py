@@ -11,6 +11,7 @@ from src.models.quartznet import QuartzNet
 from src.models.rawnet import RawNet
 from src.models.recurrent import Recurrent
 from src.models.resnet import ResNet
+from src.models.spelled import Spelled
 from src.models.wav2letter import Wav2Letter
 from src.models.wav2vec2 import Wav2Vec2
 from src.models.whisper import Whisper
@@ -27,6 +28,7 @@ __all__ = [
     "RawNet",
     "Recurrent",
     "ResNet",
+    "Spelled",
     "Wav2Letter",
     "Wav2Vec2",
     "Whisper",

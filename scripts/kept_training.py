@@ -1,0 +1,85 @@
+"""The state of a training of minutes to hours, kept beside what it will write."""
+
+import pickle
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from src.utils.errors import UserError
+from src.utils.files import atomic_write
+
+DAMAGE = (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, RuntimeError)
+NEXT_TIME = "the same command goes on from the step that is kept beside --out"
+
+
+class Learner(Protocol):
+    """What is kept."""
+
+    step: int
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and numbers that `restore` takes."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+
+
+class Kept:
+    """A training's state in OUT.training, while it lasts.
+
+    Args:
+        out: what the training will write.
+        learner: whose state it is.
+        of: what tells this training from another, plain values.
+        every_minutes: how often `save_if_due` saves.
+    """
+
+    def __init__(
+        self, out: Path, learner: Learner, of: dict[str, Any], every_minutes: float
+    ) -> None:
+        self.path = out.with_name(out.name + ".training")
+        self.learner, self.of, self.every_s = learner, of, 60 * every_minutes
+        self._last = time.monotonic()
+
+    def restore(self) -> None:
+        """Go on where an earlier training of the same kind ended, if one did.
+
+        Raises:
+            UserError: what is kept belongs to another one, or is damaged.
+        """
+        if not self.path.is_file():
+            return
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            same = state["of"] == self.of
+            if same:
+                self.learner.restore(state)
+        except torch.OutOfMemoryError:  # a RuntimeError, but the file is good
+            raise
+        except OSError as error:
+            raise UserError(f"{self.path}: could not be read ({error.strerror}).") from error
+        except DAMAGE as error:
+            raise UserError(f"{self.path}: damaged ({error}); delete it to start over.") from error
+        if not same:
+            raise UserError(
+                f"{self.path}: belongs to a training with other text or settings; give the same "
+                "again to finish it, or delete it to start over."
+            )
+        print(f"{self.path}: goes on at step {self.learner.step:,}")
+
+    def save(self) -> None:
+        """Keep the state as it is now."""
+        with atomic_write(self.path) as file:
+            torch.save(self.learner.state() | {"of": self.of}, file)
+        self._last = time.monotonic()
+
+    def save_if_due(self) -> None:
+        """The same, where some minutes have passed."""
+        if time.monotonic() - self._last > self.every_s:
+            self.save()
+
+    def remove(self) -> None:
+        """The training has ended."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""A checkpoint of phonemes learns to write, from the command line; inference.py reads with it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from scripts.train_bpe import main as train_bpe
+from scripts.train_speller import main
+from src.trainer import load_checkpoint
+from tests.cli.in_process import call, untrained
+from tests.conftest import REPOSITORY
+from tests.recordings import TONE, write
+
+# Nothing learnt, so that every phoneme has about 1/41 everywhere.
+SMALL = ("--threshold", 0.03, "--width", 16, "--n_layers", 1, "--batch_words", 20)
+SMALL += ("--precision", "float32", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Text, pieces, a checkpoint of phonemes and some speech."""
+    folder = tmp_path_factory.mktemp("speller")
+    sentences = ["the cat sat on the mat", "the dog sat on the log", "a cat and a dog", "page 7"]
+    (folder / "text.txt").write_text("".join(f"n-{i} {sentences[i % 4]}\n" for i in range(80)))
+    (folder / "letters.txt").write_text("\n".join(sentences[:3] * 9))
+    train_bpe([str(folder / "letters.txt"), "--size", "40", "--out", str(folder / "bpe")])
+    untrained(folder / "run" / "checkpoints" / "best.pt", "text=phonemes_cmu_open")
+    (folder / "talks").mkdir()
+    for i, words in enumerate(sentences[:3]):
+        write(folder / "talks" / f"{i}.wav", TONE)
+        (folder / "talks" / f"{i}.txt").write_text(words)
+    return folder
+
+
+def command(place, *words) -> list[str]:
+    line = (place / "text.txt", "--drop-first-field", "--bpe", place / "bpe")
+    line += ("--checkpoint", place / "run", *SMALL, *words)
+    line += ("--speech", f"input={place / 'talks'}", "loader.n_workers=0")
+    return [str(word) for word in line]
+
+
+def test_it_hears_learns_and_writes_a_checkpoint_that_writes_words(place, tmp_path, capsys):
+    out = tmp_path / "deep" / "spelled.pt"
+    main(command(place, "--n_steps", 30, "--out", out))
+    said = capsys.readouterr().out
+    assert "340 words; 20 sentences left out" in said
+    assert re.search(r"\d+ tokens heard; for [\d.]+ % nothing, and [\d.]+ % were taken", said)
+    assert re.search(r"step 30: loss [\d.]+ a piece, [\d,]+ words a second", said)
+    assert f"{out}: " in said and [*out.parent.iterdir()] == [out]
+    state, before = load_checkpoint(out), load_checkpoint(place / "run/checkpoints/best.pt")
+    assert state["config"]["text"]["pieces"] == state["symbols"][1:]
+    for name, tensor in before["recognizer"].items():
+        name = name.replace("model.", "model.reader.", 1)
+        assert torch.equal(tensor, state["recognizer"][name])
+    outcome = call(
+        "inference",
+        *(f"checkpoint={out}", f"input={place / 'talks'}", f"output={tmp_path}", "name=read"),
+        *("device=cpu", "loader.n_workers=0", "n_pictures=0", "decoder=greedy"),
+    )
+    assert outcome.status == 0, outcome.stderr
+    read = [json.loads(path.read_text()) for path in (tmp_path / "read").glob("*.json")]
+    assert len(read) == 3 and {prediction["unit"] for prediction in read} == {"character"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_training_that_was_ended_goes_on_where_it_was(place, tmp_path, number, capsys):
+    out, kept = tmp_path / "spelled.pt", tmp_path / "spelled.pt.training"
+    words = command(place, "--n_steps", 900, "--save_every_minutes", 0.001, "--out", out)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scripts.train_speller", *words],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    while process.poll() is None and not (kept.exists() and torch.load(kept)["step"] > 0):
+        time.sleep(0.02)
+    process.send_signal(number)
+    told = process.communicate(timeout=60)[1]
+    assert not out.exists() and kept.exists()
+    if number == signal.SIGINT:
+        assert process.returncode == 130 and "the same command goes on from the step" in told
+    capsys.readouterr()
+    main(words)
+    step = re.search(r"goes on at step ([\d,]+)", capsys.readouterr().out)
+    assert int(step[1].replace(",", "")) > 0 and not kept.exists()
+    whole = tmp_path / "whole.pt"
+    main(command(place, "--n_steps", 900, "--out", whole))
+    a, b = (load_checkpoint(path)["recognizer"] for path in (out, whole))
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--precision", "fp16"], "fp16 would need its loss scaled"),
+        (["--threshold", "0"], "expected a number above 0"),
+        (["--checkpoint", "nowhere"], "nowhere"),
+        (["--width", "20"], "--width 20: expected a multiple of 16"),
+    ],
+)
+def test_what_can_t_be_is_told(place, tmp_path, words, told, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(command(place, *words, "--out", tmp_path / "x.pt"))
+    assert told in capsys.readouterr().err + str(ended.value)
+    assert not (tmp_path / "x.pt").exists()

@@ -1,0 +1,120 @@
+"""A speller learns to spell, by the loss of all its alignments, and goes on as if never ended."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from src.models.speller import Speller
+from src.spelling import Confusions, Learner, Recipe, Written
+from src.spelling.learning import mean_loss, rate
+from src.utils.errors import UserError
+
+# Heard: | a b; written: _ ▁x y z. The same sound is spelt by what stands beside it.
+SPELLINGS = {"one": ((1,), (1,)), "two": ((2, 1), (2, 1)), "too": ((1, 2), (1, 3))}
+
+
+def text(n: int = 400) -> Written:
+    words = np.random.default_rng(0).choice([*SPELLINGS, "many"], size=n, p=[0.4, 0.3, 0.25, 0.05])
+    sentences = [words[i : i + 4].tolist() for i in range(0, n, 4)]
+    return Written(sentences, SPELLINGS.get, between=3)
+
+
+def confusions() -> Confusions:
+    """Every token is heard, with some doubt."""
+    random = np.random.default_rng(1)
+
+    def heard(tokens):
+        rows = 0.8 * torch.eye(4)[tokens] + 0.2 * torch.from_numpy(random.random((len(tokens), 4)))
+        return rows / rows.sum(1, keepdim=True)
+
+    said = [random.integers(1, 4, size=8).tolist() for _ in range(100)]
+    return Confusions((heard(tokens).float(), tokens) for tokens in said)
+
+
+def learner(**recipe) -> Learner:
+    torch.manual_seed(0)
+    speller = Speller(4, 4, width=16, n_layers=1, n_heads=2, kernel_size=3)
+    settings = {"n_steps": 150, "batch_words": 60, "lr": 0.01} | recipe
+    return Learner(speller, text(), confusions(), Recipe(**settings), "float32")
+
+
+def test_text_that_can_t_be_said_or_written_is_left_out():
+    some = text()
+    assert some.n_left_out > 5 and len(some) == 400 - 4 * some.n_left_out
+    assert some.tokens() == {1, 2, 3}
+    said, written = some.batch(100, np.random.default_rng(2))
+    spelt = {(*said, *[3]): written for said, written in SPELLINGS.values()}
+    for tokens, pieces in zip(said, written, strict=True):
+        parts = [[*group, 3] for k, group in itertools.groupby(tokens, lambda t: t == 3) if not k]
+        assert [p for part in parts for p in spelt[tuple(part)]] == pieces.tolist()
+        assert 6 <= len(parts) <= 45
+    assert text().digest() == some.digest() != text(200).digest()
+    with pytest.raises(UserError, match="Only 0 words of the text"):
+        Written([["many"] * 100], SPELLINGS.get, None)
+
+
+def test_the_loss_sums_over_all_choices_of_the_segments_that_write():
+    speller = Speller(4, 4, width=16, n_layers=1, n_heads=2, kernel_size=3).eval()
+    heard = torch.rand(5, 4).softmax(-1)
+    written = [2, 2, 1]
+    log_probs = speller(heard[None], torch.tensor([5]))[0].detach().double()
+    total = -math.inf
+    for places in itertools.combinations(range(5), 3):
+        path = [written[places.index(i)] if i in places else 0 for i in range(5)]
+        total = np.logaddexp(total, sum(float(log_probs[i, t]) for i, t in enumerate(path)))
+    loss = mean_loss(speller, [heard], [np.array(written)], "float32")
+    assert float(loss.detach()) == pytest.approx(-total / 3, rel=1e-5)
+
+
+def test_it_learns_to_spell():
+    one = learner(n_steps=250)
+    losses = []
+    one.run(losses.append)
+    assert len(losses) == 250 and losses[-1] < 0.05 < 0.5 < losses[0]
+    one.speller.load_state_dict(one.mean)
+    said, written = one.text.batch(2000, np.random.default_rng(9))
+    right = 0
+    for tokens, pieces in zip(said, written, strict=True):
+        heard = one.confusions.say(tokens, np.random.default_rng(3))
+        best = one.speller(heard[None], torch.tensor([len(heard)]))[0].argmax(1)
+        right += best[best > 0].tolist() == pieces.tolist()
+    assert len(said) > 40 and right > 0.8 * len(said)
+
+
+def test_a_training_that_was_ended_goes_on_as_if_it_had_not():
+    whole, first, second = learner(n_steps=20), learner(n_steps=20), learner(n_steps=20)
+    whole.run(lambda loss: None)
+
+    class Enough(Exception):
+        pass
+
+    def stop(_):
+        if first.step == 11:
+            raise Enough
+
+    with pytest.raises(Enough):
+        first.run(stop)
+    second.restore(first.state())
+    second.run(lambda loss: None)
+    for name, tensor in whole.mean.items():
+        assert torch.equal(tensor, second.mean[name])
+
+
+def test_the_rate_rises_in_a_line_and_falls_along_a_cosine():
+    rates = [rate(step, 100) for step in range(100)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[5] == 1.0 and rates[52] == pytest.approx(0.5, abs=0.02) and rates[-1] < 1e-3
+
+
+def test_a_loss_that_is_not_finite_ends_it_and_changes_nothing():
+    one = learner(lr=1.0)
+    with torch.no_grad():
+        one.speller.head.weight[0, 0] = float("nan")
+    before = [p.clone() for p in one.speller.parameters()]
+    with pytest.raises(UserError, match="not finite after step 0; start over with a lower"):
+        one.run(lambda loss: None)
+    for p, q in zip(one.speller.parameters(), before, strict=True):
+        assert torch.equal(p.nan_to_num(), q.nan_to_num())

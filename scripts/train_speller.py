@@ -19,6 +19,7 @@ from scripts.lm_text import Units, add_text_arguments, check_text, printed, word
 from src.build import build_inference, load_recognizer, plain
 from src.build.inference import Inference
 from src.cli import CONFIGS, explain
+from src.language_models import lines
 from src.models.segments import segments
 from src.models.spelled import Spelled
 from src.models.speller import GROUPS, Speller
@@ -94,6 +95,10 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="what inference.py would read: dataset.root=LibriSpeech; its part=train is heard",
     )
+    add(
+        "--lexicon", type=Path, metavar="PATH", help="further words, as scripts.write_lexicon lists"
+    )
+    add("--rare", type=share, default=0.35, help="share of texts of rare words (default 0.35)")
     add("--threshold", type=above, default=0.1, help="posterior that counts as heard (default 0.1)")
     add("--width", type=whole_number(16, 8192), default=256, help="of its layers (default 256)")
     add("--n_layers", type=whole_number(1, 32), default=4, help="blocks (default 4)")
@@ -175,12 +180,19 @@ def read_text(options: argparse.Namespace, units: Units, reader_text: Any) -> Wr
             return None
 
     sentences = tqdm(printed(options), desc="text", unit=" sentences", disable=None)
-    text = Written((words_in(units.said(sentence)) for sentence in sentences), spell, between)
+    words = (words_in(units.said(sentence)) for sentence in sentences)
+    text = Written(words, spell, between, listed_words(options.lexicon), options.rare)
     print(
         f"{len(text):,} words; {text.n_left_out:,} sentences left out, with words that can't be "
         "said or written"
     )
     return text
+
+
+def listed_words(lexicon: Path | None) -> Iterator[str]:
+    """The words of a lexicon, which is to say the first field of its lines."""
+    for line in lines([lexicon]) if lexicon else ():
+        yield from line.split()[:1]
 
 
 def hear(
@@ -232,7 +244,7 @@ def learn(learner: Learner, kept: Kept) -> None:
             recent = losses[-TOLD:]
             mean = sum(recent) / len(recent)
             bar.write(
-                f"step {learner.step:,}: loss {mean:.3f} a piece, {speed:,.0f} words a second"
+                f"step {learner.step:,}: loss {mean:.3f} a segment, {speed:,.0f} words a second"
             )
 
     with tqdm(total=total, initial=learner.step, unit="step", disable=None) as bar:

@@ -131,8 +131,12 @@ class Confusions:
                 "the text does; let the model hear more speech."
             )
 
-    def say(self, tokens: np.ndarray, random: np.random.Generator) -> Tensor:
-        """(S, V) float32: the text as heard, each token as somewhere in the speech."""
+    def say(self, tokens: np.ndarray, random: np.random.Generator) -> tuple[Tensor, np.ndarray]:
+        """The text as heard, each token as somewhere in the speech.
+
+        Returns:
+            Posteriors (S, V) float32, and how many of these segments each token has.
+        """
         by_token = self._by_token[random.choice(len(HARDNESS), p=HOW_OFTEN)]
         starts, numbers = np.empty(len(tokens), np.int64), np.empty(len(tokens), np.int64)
         for token in np.unique(tokens):
@@ -141,7 +145,7 @@ class Confusions:
             starts[where], numbers[where] = some[random.integers(len(some), size=len(where))].T
         offsets = starts - (numbers.cumsum() - numbers)
         places = np.repeat(offsets, numbers) + np.arange(numbers.sum())
-        return self.posteriors[torch.from_numpy(places)].float()
+        return self.posteriors[torch.from_numpy(places)].float(), numbers
 
     def _of_class(self, hardness: int) -> dict[int, np.ndarray]:
         """Of each token (n, 2): first segment and number of segments of each example."""

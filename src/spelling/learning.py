@@ -1,4 +1,4 @@
-"""How a speller learns: texts as they would be heard, CTC, AdamW, one cycle, a running mean."""
+"""How a speller learns: texts as they would be heard, AdamW, one cycle, a running mean."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from src.models.speller import Speller
 from src.spelling.confusions import Confusions
-from src.spelling.written import Written
+from src.spelling.written import Text, Written
 from src.utils.devices import autocast
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_waits
@@ -22,7 +22,7 @@ RISE = 0.05  # share of the steps in which the rate rises
 MAX_GRAD_NORM = 1.0
 DECAY = 0.998  # of the running mean of the weights, which is what is kept
 BLANK = 0
-NEVER = -20.0  # natural log of what is not written between two segments
+NO_TARGET = -100  # what nll_loss passes over
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Learner:
         """Take the steps that are left.
 
         Args:
-            after_step: called with the loss of a token, natural log.
+            after_step: called with the loss of a segment, natural log.
 
         Raises:
             UserError: a loss or gradient that is not finite; the weights are those before it.
@@ -108,10 +108,13 @@ class Learner:
         torch.manual_seed(recipe.seed * 1_000_003 + self.step)  # of dropout
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr * rate(self.step, recipe.n_steps)
-        said, written = self.text.batch(recipe.batch_words, random)
-        heard = [self.confusions.say(tokens, random) for tokens in said]
+        heard, targets = [], []
+        for text in self.text.batch(recipe.batch_words, random):
+            posteriors, numbers = self.confusions.say(text.said, random)
+            heard.append(posteriors)
+            targets.append(torch.from_numpy(placed(text, numbers)))
         self.speller.train()
-        loss = mean_loss(self.speller, heard, written, self.precision)
+        loss = mean_loss(self.speller, heard, targets, self.precision)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = clip_grad_norm_(self.speller.parameters(), MAX_GRAD_NORM)
@@ -128,37 +131,46 @@ class Learner:
         return loss.item()
 
 
-def mean_loss(
-    speller: Speller, heard: list[Tensor], written: list[np.ndarray], precision: str
-) -> Tensor:
-    """The CTC loss of a token, natural log.
+def placed(text: Text, numbers: np.ndarray) -> np.ndarray:
+    """What each segment is to write, (S,) int64: a word's pieces in its first segments.
+
+    CTC's loss would leave the model to find a place for each piece, and neighbours that disagree
+    about it write one twice or never. Here the places are known. Where a word has fewer segments
+    than pieces, the rest stands in the next ones.
 
     Args:
-        heard: (S, V) posteriors of each text's segments. written: tokens of each text.
+        numbers: segments of each token that is said.
+    """
+    owners = np.repeat(text.words, numbers)
+    targets, place = np.full(len(owners), BLANK), 0
+    starts = np.searchsorted(owners, np.arange(len(text.written)))
+    for start, pieces in zip(starts, text.written, strict=True):
+        place = max(place, start)
+        end = min(place + len(pieces), len(targets))
+        targets[place:end] = pieces[: end - place]
+        place = end
+    return targets
+
+
+def mean_loss(
+    speller: Speller, heard: list[Tensor], targets: list[Tensor], precision: str
+) -> Tensor:
+    """The cross-entropy of a segment, natural log.
+
+    Args:
+        heard: (S, V) posteriors of each text's segments. targets: (S,) what each is to write.
         precision: of the matrix products.
     """
     device = speller.head.weight.device
     lengths = torch.tensor([len(some) for some in heard])
-    n_written = torch.tensor([len(some) for some in written])
     with autocast(device, precision):
         log_probs = speller(pad_sequence(heard, batch_first=True).to(device), lengths)
-    losses = functional.ctc_loss(
-        apart(log_probs).transpose(0, 1),
-        torch.from_numpy(np.concatenate(written)).to(device),
-        (2 * lengths - 1).clamp(min=0),
-        n_written,
-        reduction="sum",
-        zero_infinity=True,  # where too little was heard to write all of it
-    )
-    return losses / n_written.sum()
-
-
-def apart(log_probs: Tensor) -> Tensor:
-    """(B, S, V) to (B, 2S, V): a blank behind each segment, so that two that write the same write
-    it twice, as they do with silent frames between them."""
-    blank = log_probs.new_full((log_probs.shape[2],), NEVER)
-    blank[BLANK] = 0.0
-    return torch.stack([log_probs, blank.expand_as(log_probs)], dim=2).flatten(1, 2)
+    wanted = torch.full(log_probs.shape[:2], NO_TARGET)
+    for row, some in zip(wanted, targets, strict=True):
+        row[: len(some)] = some
+    wanted = wanted.to(device).flatten()
+    losses = functional.nll_loss(log_probs.flatten(0, 1), wanted, reduction="sum")
+    return losses / lengths.sum().clamp(min=1).to(device)  # of a batch unheard: 0
 
 
 def rate(step: int, n_steps: int) -> float:

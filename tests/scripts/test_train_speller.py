@@ -33,7 +33,7 @@ def place(tmp_path_factory):
     train_bpe([str(folder / "letters.txt"), "--size", "40", "--out", str(folder / "bpe")])
     untrained(folder / "run" / "checkpoints" / "best.pt", "text=phonemes_cmu_open")
     (folder / "talks").mkdir()
-    for i, words in enumerate(sentences[:3]):
+    for i, words in enumerate([*sentences[:3], "a page"]):  # every sound is heard
         write(folder / "talks" / f"{i}.wav", TONE)
         (folder / "talks" / f"{i}.txt").write_text(words)
     return folder
@@ -52,7 +52,7 @@ def test_it_hears_learns_and_writes_a_checkpoint_that_writes_words(place, tmp_pa
     said = capsys.readouterr().out
     assert "340 words; 20 sentences left out" in said
     assert re.search(r"\d+ tokens heard; for [\d.]+ % nothing, and [\d.]+ % were taken", said)
-    assert re.search(r"step 30: loss [\d.]+ a piece, [\d,]+ words a second", said)
+    assert re.search(r"step 30: loss [\d.]+ a segment, [\d,]+ words a second", said)
     assert f"{out}: " in said and [*out.parent.iterdir()] == [out]
     state, before = load_checkpoint(out), load_checkpoint(place / "run/checkpoints/best.pt")
     assert state["config"]["text"]["pieces"] == state["symbols"][1:]
@@ -66,7 +66,7 @@ def test_it_hears_learns_and_writes_a_checkpoint_that_writes_words(place, tmp_pa
     )
     assert outcome.status == 0, outcome.stderr
     read = [json.loads(path.read_text()) for path in (tmp_path / "read").glob("*.json")]
-    assert len(read) == 3 and {prediction["unit"] for prediction in read} == {"character"}
+    assert len(read) == 4 and {prediction["unit"] for prediction in read} == {"character"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

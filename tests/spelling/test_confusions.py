@@ -82,9 +82,11 @@ def test_a_text_is_made_of_what_was_heard_for_its_tokens():
     random = np.random.default_rng(1)
     counts = np.zeros(4)
     for _ in range(200):
-        counts += confusions.say(np.array([1, 1, 1, 2]), random).sum(0).numpy()
+        posteriors, numbers = confusions.say(np.array([1, 1, 1, 2]), random)
+        assert len(posteriors) == numbers.sum() and len(numbers) == 4
+        counts += posteriors.sum(0).numpy()
     assert counts[1] > 2 * counts[2] > 0 and counts[1] > 10 * counts[0]
-    same = [confusions.say(np.array([1, 2, 3]), np.random.default_rng(7)) for _ in range(2)]
+    same = [confusions.say(np.array([1, 2, 3]), np.random.default_rng(7))[0] for _ in range(2)]
     assert torch.equal(*same)
 
 

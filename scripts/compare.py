@@ -20,6 +20,7 @@ from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.files import write_json
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 Holds each folder of predictions against the first, the same utterances in both (paired bootstrap,
@@ -132,8 +133,8 @@ def name_systems(options: argparse.Namespace) -> list[System]:
     folders = [[folder] for folder in options.folders] + options.system
     if not 2 <= len(folders) <= len(string.ascii_uppercase):
         raise UserError(
-            f"{len(folders)} systems were given, expected 2 to 26: python -m scripts.compare A B, "
-            "or --system A1 A2 --system B1 B2 for several seeds."
+            f"{counted(len(folders), 'system')} given, expected 2 to 26: "
+            "python -m scripts.compare A B, or --system A1 A2 --system B1 B2 for several seeds."
         )
     twice = [name for names in folders for name in set(names) if names.count(name) > 1]
     if twice:
@@ -195,8 +196,8 @@ def introduction(
     drawn = f"{len(set(groups)):,} speakers" if groups else "utterances"
     lines = [
         *names,
-        f"{len(paired.ids):,} utterances in each{left_out}; {options.n_resamples:,} resamples of "
-        f"{drawn} (seed {options.seed}).",
+        f"{counted(len(paired.ids), 'utterance')} in each{left_out}; "
+        f"{options.n_resamples:,} resamples of {drawn} (seed {options.seed}).",
         f"Both sides: {described} (--normalise {options.normalise}).",
     ]
     if groups is None and all(map(speaker_of, paired.ids)):

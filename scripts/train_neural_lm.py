@@ -22,6 +22,7 @@ from src.utils.devices import pick_device, pick_precision
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import rounded
 
 HELP = """\
 Where an n-gram model sees the three words before, a recurrent one (LSTM) has read the whole
@@ -252,7 +253,7 @@ class _Watch:
         told = f"pass {epoch}: loss {self.loss / self.n:.3f} a piece, {speed:,.0f} pieces a second"
         if self.heldout:
             found = perplexity(self.learner.model, *self.heldout)
-            told += f"; perplexity of held-out words and ends {found:.4g}"
+            told += f"; perplexity of held-out words and ends {rounded(found)}"
         self.bar.write(told)
         self.loss = self.n = 0
         self.started = time.monotonic()

@@ -12,6 +12,7 @@ from src.text.dictionaries import CSR_PRONUNCIATIONS, cmu_pronunciations, cmu_wo
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 Lets a model that writes phonemes write words. Each word of a language model is looked up in the CMU
@@ -50,7 +51,8 @@ def main(words: Sequence[str] | None = None) -> None:
             file.write(gzip.compress(content, mtime=0) if packed else content)
     except UserError as error:
         sys.exit(f"write_lexicon: {error}")
-    print(f"{len(lines):,} spellings of {len(wanted) - len(missing):,} words in {options.out}")
+    n_words = len(wanted) - len(missing)
+    print(f"{counted(len(lines), 'spelling')} of {counted(n_words, 'word')} in {options.out}")
     if others := len(wanted) - len(known):
         print(f"{others:,} of them are the dictionary's, not the language model's")
     if guessed:

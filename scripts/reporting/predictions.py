@@ -7,7 +7,7 @@ from scripts.reporting.charts import shown
 from scripts.reporting.markup import Markup, join, rows, scrolling, tag
 from scripts.reporting.runs import Run
 from scripts.reporting.scores import NOTHING, Bad, Scores
-from src.utils.tables import percent
+from src.utils.tables import counted, percent
 
 MOST_CONFUSIONS = 25  # rows of the table
 MOST_UNITS = 400  # words or phonemes of an utterance that are shown
@@ -60,7 +60,7 @@ def _rates(scores: Scores) -> Markup:
         value = percent(rate.rate, (rate.low, rate.high))
         table.append([name, value, *errors, f"{c.reference_length:,}"])
     header = ["rate", "value [95 % interval]", "substituted", "deleted", "inserted", "of"]
-    return rows(table, header, f"{scores.n_utterances:,} utterances scored.")
+    return rows(table, header, f"{counted(scores.n_utterances, 'utterance')} scored.")
 
 
 def _skipped(scores: Scores) -> Markup | None:

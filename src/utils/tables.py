@@ -31,6 +31,11 @@ def counted(n: int, thing: str) -> str:
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
+def rounded(value: float) -> str:
+    """Four significant digits, as `1.234`, `124,600`."""
+    return f"{float(f'{value:.4g}'):,.15g}"
+
+
 def percent(rate: float, interval: tuple[float, float] | None = None) -> str:
     """A fraction as `12.3 %`, with its confidence interval `12.3 % [11.0, 13.6]`; NaN is n/a."""
     if math.isnan(rate):

@@ -152,7 +152,7 @@ def test_the_worst_utterances_are_shown_word_under_word(capsys, folder):
     assert calc_wer_cer.main(["--dir_path", str(folder), "--worst", "2"]) == 0
     shown = capsys.readouterr().out.split("\n\n")[-2:]
     assert shown[0].splitlines() == [
-        "3.json: 1 errors, 100.0 %",
+        "3.json: 1 error, 100.0 %",
         "  text one ***",
         "  pred one two",
     ]

@@ -178,8 +178,8 @@ def print_report(report: str) -> None:
 
 def _nothing_to_score(skipped: list[Skipped], options: argparse.Namespace) -> UserError:
     return UserError(
-        f"{options.dir_path}: none of its {len(skipped)} JSON files can be scored. Each needs "
-        f'"{options.field}" and "text"; predict a part whose transcripts are known, for '
+        f"{options.dir_path}: none of its {counted(len(skipped), 'JSON file')} can be scored. "
+        f'Each needs "{options.field}" and "text"; predict a part whose transcripts are known, for '
         "example python inference.py -cn=inference."
     )
 

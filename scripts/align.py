@@ -227,7 +227,9 @@ def tell(done: dict[str, Timing], failed: dict[str, str], out: Path) -> None:
         print(f"left out: {reason}", file=sys.stderr)
     if failed:
         n = len(done) + len(failed)
-        sys.exit(f"align: {len(failed):,} of {n:,} recordings could not be aligned (see above).")
+        sys.exit(
+            f"align: {len(failed):,} of {counted(n, 'recording')} could not be aligned (see above)."
+        )
 
 
 if __name__ == "__main__":

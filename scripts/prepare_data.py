@@ -101,7 +101,9 @@ def prepare(options: argparse.Namespace) -> None:
         raise UserError(f"{root}: no such folder; give --root the corpus.")
     rows, rejected = checked(options, text)
     if not rows:
-        raise UserError(f"{root}: none of {len(rejected):,} rows can be used. {_some(rejected)}")
+        raise UserError(
+            f"{root}: none of {counted(len(rejected), 'row')} can be used. {_some(rejected)}"
+        )
     summary = summarise(rows, rejected)
     write(options.out, rows, rejected, summary, options.corpus)
     print(report(summary, rejected))

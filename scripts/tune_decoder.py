@@ -23,6 +23,7 @@ from src.metrics import corpus_rate, phoneme_errors, word_errors
 from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 Reads a part of a corpus once, keeps what the model says of each frame, and decodes it again and
@@ -64,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(f"tune_decoder: {message}")
     best = best_of(points)
     print(f"\n{unit} {100 * best.rate:.2f} % with decoder.lm_weight={best.lm_weight:g}", end=" ")
-    print(f"decoder.bonus={best.bonus:g}, the best of {len(points)} pairs")
+    print(f"decoder.bonus={best.bonus:g}, the best of {counted(len(points), 'pair')}")
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:

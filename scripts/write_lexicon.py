@@ -42,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
         lines, guessed, missing = spell(sorted(wanted), options.dictionary)
         if known <= set(missing):
             raise UserError(
-                f"{options.language_model}: none of its {len(known):,} words is in the "
+                f"{options.language_model}: none of its {counted(len(known), 'word')} is in the "
                 f"{options.dictionary} dictionary; is it a model of words, in lower case?"
             )
         content = "".join(f"{line}\n" for line in lines).encode()

@@ -108,7 +108,9 @@ def _utterance(part: Part, scores: Scores, bad: Bad) -> Markup:
     return tag(
         "li",
         tag(
-            "h4", bad.id, tag("span", f" {bad.errors} errors, {percent(bad.rate)}", class_="quiet")
+            "h4",
+            bad.id,
+            tag("span", f" {counted(bad.errors, 'error')}, {percent(bad.rate)}", class_="quiet"),
         ),
         tag("div", *text, class_="aligned"),
         sound or None,

@@ -18,6 +18,7 @@ from src.datasets.rejections import Rejections
 from src.datasets.selection import UNREADABLE, select
 from src.utils.errors import UserError
 from src.utils.packed import PackedStrings
+from src.utils.tables import counted
 
 BEYOND = "reaching beyond the end of their recording"
 OTHER_LENGTH = "whose recording lasts longer or shorter than listed"
@@ -115,8 +116,8 @@ class ListedCorpus(Dataset[Utterance]):
         rows = [row for row in listing.rows if sides.split_of(row) == split]
         if listing.rows and not rows:
             raise UserError(
-                f"{self._root}: none of its {len(listing.rows):,} utterances falls to {split}; "
-                f"choose another dataset.validation_share or dataset.test_share."
+                f"{self._root}: none of its {counted(len(listing.rows), 'utterance')} falls to "
+                f"{split}; choose another dataset.validation_share or dataset.test_share."
             )
         lost = Rejections()
         for flaw in listing.flaws:

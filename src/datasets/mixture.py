@@ -15,7 +15,7 @@ from src.datasets.folder import Folder
 from src.datasets.selection import check_limits
 from src.utils.errors import UserError
 from src.utils.packed import PackedStrings
-from src.utils.tables import percent
+from src.utils.tables import counted, percent
 
 logger = logging.getLogger(__name__)
 
@@ -126,8 +126,12 @@ class Mixture(Dataset[Utterance]):
             own = self._numbers == number
             share, hours = own.mean(), self.durations_s[own].sum(dtype=np.float64) / 3600
             size = len(self._corpora[number])
-            parts.append(f"{name} {percent(share)} ({own.sum():,} of {size:,} rows, {hours:.1f} h)")
-        logger.info("%s: an epoch of %s utterances: %s", corpus, f"{len(self):,}", ", ".join(parts))
+            parts.append(
+                f"{name} {percent(share)} ({own.sum():,} of {counted(size, 'row')}, {hours:.1f} h)"
+            )
+        logger.info(
+            "%s: an epoch of %s: %s", corpus, counted(len(self), "utterance"), ", ".join(parts)
+        )
 
     def __len__(self) -> int:
         return len(self._rows)

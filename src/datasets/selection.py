@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from src.datasets.rejections import N_NAMED, Rejections
 from src.utils.errors import NotInstalled, UserError
+from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -196,8 +197,8 @@ def _summary(corpus: str, n_kept: int, rejections: Rejections, limit: int | None
     n_rows = n_kept + len(rejections)
     if n_kept == 0:
         why = f"; {rejections}" if rejections else " because it has no rows at all"
-        raise UserError(f"{corpus}: none of {n_rows:,} utterances can be used{why}.")
-    summary = f"{corpus}: kept {n_kept:,} of {n_rows:,} utterances"
+        raise UserError(f"{corpus}: none of {counted(n_rows, 'utterance')} can be used{why}.")
+    summary = f"{corpus}: kept {n_kept:,} of {counted(n_rows, 'utterance')}"
     if limit is not None and limit < n_kept:
         summary += f", of which the first {limit:,} are used (limit={limit})"
     if rejections:

@@ -32,6 +32,7 @@ from src.utils.errors import UserError
 from src.utils.files import atomic_write, remove_leftovers, write_json
 from src.utils.locks import in_turn
 from src.utils.packed import PickedStrings
+from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def _fill(
     utterances = _one_by_one(loader, wanted)
     n_there = len(dataset) - len(wanted)
     if n_there:
-        logger.info("%s: going on after %s utterances.", folder, f"{n_there:,}")
+        logger.info("%s: going on after %s.", folder, counted(n_there, "utterance"))
     bar = tqdm(total=len(dataset), initial=n_there, desc="packing", unit="utt", disable=None)
     with bar:
         for number in missing:

@@ -11,6 +11,7 @@ from src.datasets.commands_folder import SPLITS, file_safe
 from src.datasets.commands_writer import SCHEMA, SCHEMA_VERSION
 from src.datasets.hdf5 import checked
 from src.utils.errors import UserError
+from src.utils.tables import counted
 
 
 class SpeechCommands(HDF5Clips):
@@ -129,5 +130,6 @@ def _check_range(file: h5py.File, name: str, values: np.ndarray, low: int, high:
     if len(wrong):
         raise UserError(
             f"{file.filename}: {name} of clip {wrong[0]} is {values[wrong[0]]}, outside "
-            f"{low} … {high} ({len(wrong)} such clips). The file is damaged; make it again."
+            f"{low} … {high} ({counted(len(wrong), 'such clip')}). The file is damaged; "
+            "make it again."
         )

@@ -218,7 +218,7 @@ def test_nothing_to_score_is_said_and_scores_nothing(capsys, tmp_path):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "0.json: no text to compare with" in captured.err
-    assert 'none of its 1 JSON files can be scored. Each needs "pred_text"' in captured.err
+    assert 'none of its 1 JSON file can be scored. Each needs "pred_text"' in captured.err
 
 
 @pytest.mark.parametrize("arguments", [["--worst", "-1"], ["--n_resamples", "0"], ["--worst", "x"]])

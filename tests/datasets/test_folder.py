@@ -185,7 +185,7 @@ def test_what_is_no_folder_or_list_is_refused(tmp_path):
     with pytest.raises(UserError, match="none of 0 utterances can be used because it has no rows"):
         read(tmp_path / "list.csv")
     append(tmp_path / "list.csv", "a.wav,go\n")
-    with pytest.raises(UserError, match=r"none of 1 utterances .*no audio"):
+    with pytest.raises(UserError, match=r"none of 1 utterance .*no audio"):
         read(tmp_path / "list.csv")
 
 

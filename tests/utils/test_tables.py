@@ -12,6 +12,10 @@ def test_one_thing_has_no_s(n, told):
     assert counted(n, "clip") == told
 
 
+def test_what_takes_more_than_an_s_brings_its_plural():
+    assert [counted(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
+
+
 @pytest.mark.parametrize(
     ("value", "told"),
     [(124_633.2, "124,600"), (1.2345678e7, "12,350,000"), (1475.2, "1,475"), (629.34, "629.3"),

@@ -13,6 +13,8 @@ from src.datasets.hdf5 import checked
 from src.utils.errors import UserError
 from src.utils.tables import counted
 
+QUICKSTART = Path("data/quickstart/commands.h5")  # what `make quickstart` speaks
+
 
 class SpeechCommands(HDF5Clips):
     """Clips of one split; the transcript is the spoken word.
@@ -51,12 +53,7 @@ class SpeechCommands(HDF5Clips):
         if split not in SPLITS:
             raise UserError(f"split={split}: Speech Commands has {', '.join(SPLITS)}.")
         if not path.is_file():
-            raise UserError(
-                f"{path}: no such file. Make it with: python -m scripts.prepare_speech_commands "
-                f"--download --out {shlex.quote(str(path))} (2.4 GB; with the corpus unpacked "
-                "already: --source FOLDER instead of --download); or `make quickstart` speaks a "
-                "small corpus, data/quickstart/commands.h5, and trains on it."
-            )
+            raise UserError(f"{path}: no such file. {_how_to_make(path)}")
         with checked(path) as file:
             _check_schema(file, sample_rate)
             clips = _read_clips(file, SPLITS.index(split))
@@ -72,6 +69,22 @@ class SpeechCommands(HDF5Clips):
             limit=limit,
             sort=sort,
         )
+
+
+def _how_to_make(path: Path) -> str:
+    download = (
+        f"python -m scripts.prepare_speech_commands --download --out {shlex.quote(str(path))} "
+        "(2.4 GB; with the corpus unpacked already: --source FOLDER instead of --download)"
+    )
+    if path.parts[-2:] == QUICKSTART.parts[-2:]:
+        return (
+            "`make quickstart` (python -m scripts.quickstart) speaks a small corpus into it and "
+            f"trains; or take recordings: {download}."
+        )
+    return (
+        f"Make it with: {download}; or `make quickstart` speaks a small corpus, {QUICKSTART}, and "
+        "trains on it."
+    )
 
 
 def _check_schema(file: h5py.File, sample_rate: int) -> None:

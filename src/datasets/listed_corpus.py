@@ -72,6 +72,10 @@ class ListedCorpus(Dataset[Utterance]):
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"split={split}: expected one of {', '.join(SPLITS)}.")
+        if max_characters_per_s is not None and not max_characters_per_s > 0:  # NaN too
+            raise UserError(
+                f"max_characters_per_s={max_characters_per_s}; expected null or a number above 0."
+            )
         self.sample_rate = sample_rate
         self._root, self._text, self.resample = Path(root), text, resample
         rows, lost = self._of_split(split, validation_share, test_share)

@@ -6,6 +6,7 @@ whatever is left out is counted and named in one line of the log.
 
 import copy
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -138,6 +139,9 @@ def check_limits(
     sort: str | None,
 ) -> None:
     """Raises UserError where a limit of `select` makes no sense."""
+    for name, value in (("min_duration_s", min_duration_s), ("max_duration_s", max_duration_s)):
+        if value is not None and math.isnan(value):  # no duration is above it, and none below
+            raise UserError(f"{corpus}: {name}={value}; expected a number of seconds.")
     if max_duration_s is not None and max_duration_s < min_duration_s:
         raise UserError(
             f"{corpus}: min_duration_s={min_duration_s:g} is above max_duration_s="

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from src.batch import Batch, Emissions, Hypothesis, to_int16
 from src.decoding import Decoding, Heard, side_by_side
-from src.predictions import Prediction
+from src.predictions import Prediction, rate_names
 from src.recognizer import Recognizer
 from src.utils.devices import autocast
 from src.utils.errors import UserError
@@ -169,6 +169,12 @@ class Transcriber:
             token_lengths=torch.zeros(1, dtype=torch.int64),
         )
         return self.transcribe(batch)[0].best
+
+    def rate_names(self) -> list[str]:
+        """The error rates that predictions can have where it is known what was said."""
+        *_, last = self.decoders.values()
+        of_words = self.decoding.word_decoder is not None or bool(getattr(last, "words", ()))
+        return rate_names(self.text.unit, self.decoders, of_words)
 
     def predict(self, emissions: Emissions, batch: Batch) -> list[Prediction]:
         """Predictions from the emissions of a batch, with its targets where it has them."""

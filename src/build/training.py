@@ -97,6 +97,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         monitor=settings.monitor,
         precision=settings.precision,
         n_examples=settings.n_examples if parallel.is_first() else 0,
+        rates=transcriber.rate_names(),
     )
     return Trainer(
         settings,

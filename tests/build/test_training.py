@@ -102,6 +102,8 @@ WRONG = {
     "transform.features.sample_rate=8000": r"dataset\.sample_rate=16000: this model .* 8000 Hz",
     "+trainer.epochs=3": r"trainer\.epochs: Settings has no such key; did you mean trainer.n_ep",
     "trainer.patience=soon": r"trainer\.patience=soon: expected a whole number or null",
+    "trainer.monitor=wre": r"trainer\.monitor=wre: validation measures only loss, per, word_error",
+    "trainer.monitor=wer_beam": r"trainer\.monitor=wer_beam: .* only loss, per, word_error\.",
     "optimizer.lr=-1": r"optimizer\.lr=-1: expected a finite number from 0 up, such as 1e-3",
     "optimizer.weight_decay=-1": r"optimizer\.weight_decay=-1: expected a finite number from 0 up",
     "optimizer.lr=inf": r"optimizer\.lr=inf: expected a finite number from 0 up, such as 1e-3",
@@ -128,6 +130,15 @@ def test_a_value_that_cannot_be_used_is_named(override, corpus, tmp_path):
     with pytest.raises(UserError, match=WRONG[override]):
         trainer_of(tiny(corpus, override), tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["per", "per_beam", "validation/word_error", "loss", "auto"])
+def test_each_metric_that_validation_measures_can_be_monitored(name, corpus, tmp_path):
+    trainer = trainer_of(tiny(corpus, "decoder=beam", f"trainer.monitor={name}"), tmp_path)
+    monitored, value, metrics = trainer.validation.run(step=0)
+    assert monitored == ("per" if name == "auto" else name.removeprefix("validation/"))
+    assert value == metrics[monitored]
+    assert set(metrics) - {"impossible"} == {"loss", "per", "per_beam", "word_error"}
 
 
 def test_weight_decay_reaches_matrices_only():

@@ -138,20 +138,21 @@ class Mixture(Dataset[Utterance]):
 
     def __getitem__(self, index: int) -> Utterance:
         """Raises UserError as the corpus's own does."""
-        corpus, row = self._place(index)
+        corpus, row = self.place(index)
         return dataclasses.replace(corpus[row], id=self.ids[index])
 
     def describe(self, index: int) -> Utterance:
         """The utterance with a waveform of 0 samples; no audio is touched."""
-        corpus, row = self._place(index)
+        corpus, row = self.place(index)
         return dataclasses.replace(corpus.describe(row), id=self.ids[index])
 
     def source(self, index: int) -> Path:
         """The file that holds the sound."""
-        corpus, row = self._place(index)
+        corpus, row = self.place(index)
         return corpus.source(row)
 
-    def _place(self, index: int) -> tuple[Folder, int]:
+    def place(self, index: int) -> tuple[Folder, int]:
+        """The corpus that the utterance comes from, and its row there."""
         return self._corpora[self._numbers[index]], int(self._rows[index])
 
 

@@ -40,10 +40,11 @@ def identify(dataset) -> tuple[str, str]:
     for row, told in enumerate(dataset.ids):
         words = f"{told}\0{dataset.source(row)}\0{excerpt_of(dataset, row)}"
         name.update(words.encode("utf-8", "surrogateescape"))
-    return name.hexdigest()[:16], _stamp(dataset)
+    return name.hexdigest()[:16], stamp_of(dataset)
 
 
-def _stamp(dataset) -> str:
+def stamp_of(dataset) -> str:
+    """Sizes and dates of the files that the utterances are in now; other sound has others."""
     stamp = hashlib.sha256()
     n = len(dataset)
     for row in np.linspace(0, n - 1, min(n, MOST_LOOKED_AT)).round().astype(int).tolist():

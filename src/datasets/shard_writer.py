@@ -18,6 +18,7 @@ from src.batch import Utterance
 from src.datasets.batches import Batches
 from src.datasets.excerpts import excerpt_of
 from src.datasets.loader import Loader, make_loader
+from src.datasets.pcm_builder import stamp_of
 from src.datasets.shard_files import (
     FORMAT,
     INDEX,
@@ -97,7 +98,8 @@ def _settings(dataset: Any, shard_mb: float, seed: int, n_shards: int) -> dict[s
         words = f"{known.transcript}\0{known.speaker}\0" if known else ""
         words += excerpt_of(dataset, row)
         digest.update(f"{name}\0{words}".encode("utf-8", "surrogateescape"))
-    return {
+    files = {"files": stamp_of(dataset)} if hasattr(dataset, "source") else {}
+    return files | {
         "format": FORMAT,
         "n_utterances": len(dataset),
         "utterances": digest.hexdigest(),
@@ -121,6 +123,7 @@ def _settle(folder: Path, settings: dict[str, Any]) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: is damaged ({error}); delete the folder.") from error
+    found.setdefault("files", settings.get("files"))  # shards made before it was noted
     differing = [key for key in settings if found.get(key) != settings[key]]
     if differing:
         raise UserError(

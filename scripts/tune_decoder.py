@@ -97,7 +97,8 @@ def tune(options: argparse.Namespace) -> tuple[list[Point], str]:
     unit = phonemes if job.transcriber.text.unit == "phoneme" else "WER"
     points = search(decoder, heard, targets, unit, options.rounds)
     best, model = best_of(points), job.decoder["language_model"]
-    found = {**best._asdict(), "metric": unit, "part": resolved["part"], "n": len(targets)}
+    where = "part" if resolved["input"] is None else "input"  # which takes the place of the part
+    found = {**best._asdict(), "metric": unit, where: str(resolved[where]), "n": len(targets)}
     path = save_tuned(job.checkpoint, model, found, job.decoder.get("rescorer"))
     save_png(surface(points, unit), path.with_suffix(".png"))
     print(f"stored in {path}, drawn in {path.with_suffix('.png')}")

@@ -75,7 +75,12 @@ MISTAKES = {
 def test_a_mistake_on_the_command_line_gives_one_clear_line(override, commands_h5, tmp_path):
     message = refused(*small(commands_h5, tmp_path / "run"), override)
     assert MISTAKES[override] in message
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_takes_no_folder_away_that_was_there_before(commands_h5, tmp_path):
+    refused(*small(commands_h5, tmp_path), "seed=x")
+    assert (tmp_path / "config.yaml").is_file()
 
 
 def test_a_mistake_is_told_in_one_line_and_nothing_else(tmp_path):

@@ -22,7 +22,7 @@ from src.utils.devices import pick_device, pick_precision
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 from src.utils.interrupts import ctrl_c_ends
-from src.utils.tables import rounded
+from src.utils.tables import counted, rounded
 
 HELP = """\
 Where an n-gram model sees the three words before, a recurrent one (LSTM) has read the whole
@@ -150,8 +150,8 @@ class Sentences:
     def tell(self, what: str) -> None:
         """How much of it there was."""
         print(
-            f"{what}: {self.units.n:,} pieces; {self.n_left_out:,} sentences with signs that the "
-            "pieces can't write are left out"
+            f"{what}: {counted(self.units.n, 'piece')}; left out: "
+            f"{counted(self.n_left_out, 'sentence')} with signs that the pieces can't write"
         )
 
 

@@ -59,8 +59,8 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"{len(guessed):,} of them are guesses, such as {some(guessed)}")
     if missing:
         print(
-            f"{len(missing):,} words are not in the {options.dictionary} dictionary: "
-            f"{some(missing)}"
+            f"{'1 word is' if len(missing) == 1 else f'{len(missing):,} words are'} not in the "
+            f"{options.dictionary} dictionary: {some(missing)}"
         )
 
 

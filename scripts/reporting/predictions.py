@@ -77,7 +77,8 @@ def _confusions(scores: Scores, confused: list[tuple[tuple[str, str], int]]) -> 
         share = percent(n / said_times[said]) if said_times[said] else "–"
         table.append([shown(said), shown(heard), kind, f"{n:,}", share])
     header = ["said", "heard", "error", "times", "of the times said"]
-    caption = f"The {len(table)} most frequent of {len(confused):,} kinds. ␣ is a space, ∅ nothing."
+    kinds = counted(len(confused), "kind")
+    caption = f"The {len(table)} most frequent of {kinds}. ␣ is a space, ∅ nothing."
     return rows(table, header, caption)
 
 

@@ -51,6 +51,7 @@ from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 _ENGLISH, _LOWER = Normaliser(), Normaliser(drop_punctuation=False)
 NORMALISERS: dict[str, tuple[Callable[[str], str], str]] = {
@@ -177,8 +178,8 @@ def print_report(report: str) -> None:
 
 def _nothing_to_score(skipped: list[Skipped], options: argparse.Namespace) -> UserError:
     return UserError(
-        f"{options.dir_path}: none of its {len(skipped)} JSON files can be scored. Each needs "
-        f'"{options.field}" and "text"; predict a part whose transcripts are known, for '
+        f"{options.dir_path}: none of its {counted(len(skipped), 'JSON file')} can be scored. "
+        f'Each needs "{options.field}" and "text"; predict a part whose transcripts are known, for '
         "example python inference.py -cn=inference."
     )
 
@@ -192,8 +193,9 @@ def _text_report(
     n_utterances: int,
 ) -> str:
     normalise, described = NORMALISERS[options.normalise]
+    scored = counted(n_utterances, "utterance")
     lines = [
-        f"{options.dir_path}: {n_utterances:,} utterances scored, {len(skipped):,} left out",
+        f"{options.dir_path}: {scored} scored, {len(skipped):,} left out",
         f"{options.field} against text. Both sides: {described} (--normalise {options.normalise}).",
     ]
     if "PER" in scores:
@@ -202,7 +204,7 @@ def _text_report(
     if rankings:
         lines += ["", ranking_lines(rankings)]
     for pair, counts in shown:
-        lines += ["", f"{pair.file}: {counts.errors} errors, {100 * counts.rate:.1f} %"]
+        lines += ["", f"{pair.file}: {counted(counts.errors, 'error')}, {100 * counts.rate:.1f} %"]
         for above, below in aligned(*compared_units(pair, normalise)):
             lines += [f"  text {above}".rstrip(), f"  pred {below}".rstrip()]
     return "\n".join(lines)

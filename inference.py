@@ -25,7 +25,9 @@ def main(config: DictConfig) -> int:
     """
     # Imported late: --help and a misspelt key need not wait for PyTorch.
     from src.build import build_inference, plain
+    from src.pipeline import note_reader
     from src.predictions import closing_table, readings
+    from src.trainer import find_checkpoint
 
     resolved = plain(config)
     job = build_inference(resolved, HydraConfig.get().runtime.choices["dataset"])
@@ -34,6 +36,7 @@ def main(config: DictConfig) -> int:
         job.loader, folder, job.n_decoders, job.decode_batch
     )
     if predictions:
+        note_reader(folder, find_checkpoint(job.checkpoint))
         n_scored = sum(prediction.target is not None for prediction in predictions)
         print(headline(job, len(predictions), n_scored))
         if not n_scored:

@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src.cli import Ended, explain, hydra_entry
-from src.resolvers import log_file, run_folder, sweep_folder
+from src.resolvers import is_new, log_file, run_folder, sweep_folder
 from src.sweeps import finished, has_begun, note, trial_name, value_of
 
 logger = logging.getLogger("train")
@@ -84,8 +84,31 @@ def trial(config: dict[str, Any], config_yaml: str, run_dir: Path, overrides: li
 
 def train(config: dict[str, Any], run_dir: Path) -> int:
     """One run in its folder, new or continued."""
+    from src.logger import save_png, training_curves
+    from src.utils import parallel
+    from src.utils.folders import remove_unbegun
+
+    try:
+        trainer = start(config, run_dir)
+    except Exception as error:
+        if is_new(run_dir) and explain(error):  # a mistyped value leaves nothing worth a folder
+            remove_unbegun(run_dir)
+        raise
+    try:
+        status = trainer.train()
+    finally:
+        trainer.log.close()
+    if parallel.is_first():
+        save_png(training_curves(run_dir / "log.jsonl"), run_dir / "training_curves.png")
+        logger.info("Run folder: %s", run_dir)
+    parallel.stop()
+    return status
+
+
+def start(config: dict[str, Any], run_dir: Path) -> Any:
+    """The trainer of a run before its first step, or where its checkpoint left off."""
     from src.build import build, build_trainer, check_keys
-    from src.logger import Nothing, save_png, standard_loggers, training_curves
+    from src.logger import Nothing, standard_loggers
     from src.utils import parallel
     from src.utils.seeding import seed_everything
 
@@ -102,14 +125,10 @@ def train(config: dict[str, Any], run_dir: Path) -> int:
             trainer.restore(Path(config["resume"]))
         else:
             log.rewind(0)  # lines of a run that was killed before its first save
-        status = trainer.train()
-    finally:
+    except BaseException:
         log.close()
-    if parallel.is_first():
-        save_png(training_curves(run_dir / "log.jsonl"), run_dir / "training_curves.png")
-        logger.info("Run folder: %s", run_dir)
-    parallel.stop()
-    return status
+        raise
+    return trainer
 
 
 if __name__ == "__main__":

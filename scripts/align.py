@@ -20,7 +20,7 @@ from src.utils.devices import pick_device
 from src.utils.errors import UserError
 from src.utils.files import atomic_write, inside, write_json
 from src.utils.interrupts import ctrl_c_ends
-from src.utils.tables import table
+from src.utils.tables import counted, table
 
 HELP = """\
 Forced alignment: the text is known, the model says when each word and token of it was spoken.
@@ -221,12 +221,15 @@ def tell(done: dict[str, Timing], failed: dict[str, str], out: Path) -> None:
         print(table(rows, ("least certain: is this what was said?", "confidence")))
         n_words = sum(len(timing.words) for timing in done.values())
         seconds = sum(timing.duration_s for timing in done.values())
-        print(f"{n_words:,} words in {len(done):,} recordings, {seconds:,.1f} s: {out}{os.sep}")
+        size = f"{counted(n_words, 'word')} in {counted(len(done), 'recording')}"
+        print(f"{size}, {seconds:,.1f} s: {out}{os.sep}")
     for reason in failed.values():
         print(f"left out: {reason}", file=sys.stderr)
     if failed:
         n = len(done) + len(failed)
-        sys.exit(f"align: {len(failed):,} of {n:,} recordings could not be aligned (see above).")
+        sys.exit(
+            f"align: {len(failed):,} of {counted(n, 'recording')} could not be aligned (see above)."
+        )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from src.trainer import save_checkpoint
 from src.utils.arguments import whole_number
 from src.utils.files import write_json
 from src.utils.interrupts import ctrl_c_ends
-from src.utils.tables import percent, table
+from src.utils.tables import counted, percent, table
 
 HELP = """\
 who takes turns on the same recordings with the same weights:
@@ -102,8 +102,9 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Result
     weights = sum(p.numel() for p in job.transcriber.recognizer.parameters()) / 1e6
     where = (
         f"{weights:.1f} M weights, {options.device}, {options.precision}, {options.decoder}, "
-        f"{options.max_batch_s:g} s a batch, {options.n_workers} workers, {job.n_decoders} "
-        f"decoding processes, {options.n_threads} threads, "
+        f"{options.max_batch_s:g} s a batch, {counted(options.n_workers, 'worker')}, "
+        f"{counted(job.n_decoders, 'decoding process', 'decoding processes')}, "
+        f"{counted(options.n_threads, 'thread')}, "
         f"{results['ours'].rounds[0]['audio_s']:.0f} s of audio a pass"
     )
     return results, where

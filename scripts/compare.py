@@ -20,6 +20,7 @@ from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.files import write_json
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 Holds each folder of predictions against the first, the same utterances in both (paired bootstrap,
@@ -132,8 +133,8 @@ def name_systems(options: argparse.Namespace) -> list[System]:
     folders = [[folder] for folder in options.folders] + options.system
     if not 2 <= len(folders) <= len(string.ascii_uppercase):
         raise UserError(
-            f"{len(folders)} systems were given, expected 2 to 26: python -m scripts.compare A B, "
-            "or --system A1 A2 --system B1 B2 for several seeds."
+            f"{counted(len(folders), 'system')} given, expected 2 to 26: "
+            "python -m scripts.compare A B, or --system A1 A2 --system B1 B2 for several seeds."
         )
     twice = [name for names in folders for name in set(names) if names.count(name) > 1]
     if twice:
@@ -171,9 +172,9 @@ def speakers(ids: Sequence[str]) -> list[str]:
     unknown = [name for name, speaker in found.items() if speaker is None]
     if unknown:
         raise UserError(
-            f"{unknown[0]}: this id does not tell its speaker, nor do {len(unknown) - 1} others; "
-            "--by speaker needs ids as LibriSpeech (61-70968-0000) or Speech Commands "
-            "(on_22a97823_nohash_0) have them."
+            f"{unknown[0]}: this id does not tell its speaker, nor do "
+            f"{counted(len(unknown) - 1, 'other')}; --by speaker needs ids "
+            "as LibriSpeech (61-70968-0000) or Speech Commands (on_22a97823_nohash_0) have them."
         )
     if len(set(found.values())) == 1:
         raise UserError("all utterances are of one speaker; leave out --by speaker.")
@@ -192,16 +193,17 @@ def introduction(
     if len({system.field for system in systems}) > 1:
         names = [f"{name}  ({s.field})" for name, s in zip(names, systems, strict=True)]
     left_out = f", {paired.n_left_out:,} left out that not all have" if paired.n_left_out else ""
-    drawn = f"{len(set(groups)):,} speakers" if groups else "utterances"
+    n_speakers = len(set(groups or ()))
+    drawn = counted(n_speakers, "speaker") if groups else "utterances"
     lines = [
         *names,
-        f"{len(paired.ids):,} utterances in each{left_out}; {options.n_resamples:,} resamples of "
-        f"{drawn} (seed {options.seed}).",
+        f"{counted(len(paired.ids), 'utterance')} in each{left_out}; "
+        f"{options.n_resamples:,} resamples of {drawn} (seed {options.seed}).",
         f"Both sides: {described} (--normalise {options.normalise}).",
     ]
     if groups is None and all(map(speaker_of, paired.ids)):
         lines.append("Utterances of one speaker are not independent: see --by speaker.")
-    few = [f"{len(set(groups))} speakers"] if groups and len(set(groups)) < FEW_SPEAKERS else []
+    few = [counted(n_speakers, "speaker")] if groups and n_speakers < FEW_SPEAKERS else []
     n_seeds = [len(s.folders) for s in systems if 1 < len(s.folders) < FEW_SEEDS]
     few += [f"{min(n_seeds)} seeds"] if n_seeds else []
     if few:

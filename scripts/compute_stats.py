@@ -18,6 +18,7 @@ from src.transforms import FeatureStatistics, FrontEnd, StoredNormalisation
 from src.utils.devices import pick_device
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 Features normalised by a corpus instead of by each utterance keep loudness, and can be had
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         sys.exit(f"compute_stats: {message}")
     print(
-        f"{statistics.n_frames:,} frames of {n_utterances:,} utterances, "
+        f"{statistics.n_frames:,} frames of {counted(n_utterances, 'utterance')}, "
         f"{len(statistics.mean)} features\nwritten to {options.out}; train with "
         f"transform.normalise.statistics={options.out}"
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from src.datasets.listing import SPLITS, Flaw, Row
 from src.logger.pictures import new_figure, to_rgb
-from src.utils.tables import table
+from src.utils.tables import counted, table
 
 COLOURS = {"train": "#4c78a8", "validation": "#f2a541", "test": "#b5485d"}
 N_BINS = 40
@@ -30,7 +30,7 @@ def report(summary: dict[str, Any], rejected: Sequence[Flaw]) -> str:
     header = ("split", "utterances", "hours", "speakers", "shortest s", "median s", "longest s")
     lines = [table([_told(*item) for item in summary["splits"].items()], header)]
     letters = "".join(summary["characters"])
-    lines += ["", f"{len(letters)} characters, the commonest first: {letters}"]
+    lines += ["", f"{counted(len(letters), 'character')}, the commonest first: {letters}"]
     first = {flaw.reason: flaw for flaw in reversed(rejected)}
     reasons = [
         (f"{n:,}", reason, first[reason].id, _cut(first[reason].explanation))

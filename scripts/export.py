@@ -20,6 +20,7 @@ from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 Front end and model become one graph, from waveforms (B, N) float32 and their lengths (B,) in
@@ -162,12 +163,12 @@ def report(
     return "\n".join(
         [
             f"{options.out}: {options.format}, {megabytes[0]:.1f} MB, from {origin}",
-            f"compared on {len(clips)} clips of {what}, {seconds:.1f} s, in {found.n_batches} "
-            f"batches of 1 to {found.most}, with and without padding:",
+            f"compared on {counted(len(clips), 'clip')} of {what}, {seconds:.1f} s, in "
+            f"{found.n_batches} batches of 1 to {found.most}, with and without padding:",
             f"  largest difference of a log-probability {found.worst:.2g}",
             _told_tokens(found, options.format),
             f"one clip of {longest:.1f} s, median of {options.n_timed} runs [least, most], "
-            f"{torch.get_num_threads()} thread(s):",
+            f"{counted(torch.get_num_threads(), 'thread')}:",
             f"  PyTorch {_ms(theirs)}, {options.format} {_ms(ours)}: "
             f"{theirs.median / ours.median:.2f} times as fast",
         ]
@@ -177,7 +178,7 @@ def report(
 def _told_tokens(found: Comparison, form: str) -> str:
     if found.tokens or found.errors:
         alike = f"{100 * (1 - found.token_error):.2f} % alike"
-        return f"  greedy tokens {alike} ({found.errors} errors in {found.tokens})"
+        return f"  greedy tokens {alike} ({counted(found.errors, 'error')} in {found.tokens:,})"
     judged = ", and int8 is judged by them alone" if form == "int8" else ""
     return (
         "  warning: only blanks were emitted, so no greedy token was compared"

@@ -14,6 +14,7 @@ from src.build.training import READING
 from src.cli import explain
 from src.datasets import make_batches, make_loader
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 examples:
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         sys.exit(f"measure_reading: {message}")
     print(
-        f"{found.n_utterances:,} utterances, {found.speech_s:,.0f} s of speech: "
+        f"{counted(found.n_utterances, 'utterance')}, {found.speech_s:,.0f} s of speech: "
         f"{found.wall_s:.2f} s, CPU {found.cpu_s:.2f} s, {found.speech_s / found.cpu_s:,.0f} s of "
         f"speech a CPU second, {found.memory_mb:,.0f} MB above the start"
     )

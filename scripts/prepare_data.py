@@ -27,6 +27,7 @@ from src.logger.pictures import save_png
 from src.utils.errors import NotInstalled, UserError, nearest
 from src.utils.files import atomic_write, write_json
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 Reads a corpus as it lies and writes four files: a list of its utterances, a JSON line each, with
@@ -100,7 +101,9 @@ def prepare(options: argparse.Namespace) -> None:
         raise UserError(f"{root}: no such folder; give --root the corpus.")
     rows, rejected = checked(options, text)
     if not rows:
-        raise UserError(f"{root}: none of {len(rejected):,} rows can be used. {_some(rejected)}")
+        raise UserError(
+            f"{root}: none of {counted(len(rejected), 'row')} can be used. {_some(rejected)}"
+        )
     summary = summarise(rows, rejected)
     write(options.out, rows, rejected, summary, options.corpus)
     print(report(summary, rejected))
@@ -175,7 +178,7 @@ def write(
 ) -> None:
     """The list last, so that where it is the others are too."""
     hours = sum(part["hours"] for part in summary["splits"].values())
-    title = f"{corpus}: {len(rows):,} utterances, {hours:.2f} h"
+    title = f"{corpus}: {counted(len(rows), 'utterance')}, {hours:.2f} h"
     save_png(histogram(rows, title), out.with_suffix(".durations.png"))
     write_json(out.with_suffix(".summary.json"), summary)
     with atomic_write(out.with_suffix(".rejected.jsonl"), "w") as file:

@@ -30,7 +30,7 @@ from src.utils.errors import UserError
 from src.utils.files import atomic_write, write_json
 from src.utils.interrupts import ctrl_c_ends
 from src.utils.seeding import seed_everything
-from src.utils.tables import percent, table
+from src.utils.tables import counted, percent, table
 
 HELP = """\
 Builds the trainer that train.py builds from the same command line, takes a few steps to warm up,
@@ -205,8 +205,8 @@ def report(about: dict[str, Any], measured: Measured) -> str:
     return "\n".join(
         [
             f"{about['config']}, {about['n_parameters']:,} parameters, on {about['device']}, "
-            f"{about['precision']}, {about['n_threads']} threads: {n} steps after "
-            f"{about['n_warm']} to warm up",
+            f"{about['precision']}, {counted(about['n_threads'], 'thread')}: "
+            f"{counted(n, 'step')} after {about['n_warm']} to warm up",
             "",
             table(rows, columns),
             "",

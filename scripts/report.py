@@ -12,7 +12,7 @@ from scripts.reporting.predictions import Media, Part
 from scripts.reporting.recordings import Budget, Recordings, sound_uri
 from scripts.reporting.runs import Run, is_run, load_run, name_runs
 from scripts.reporting.scores import Scores, read_scores, score
-from src.pipeline import Transcriber
+from src.pipeline import Transcriber, noted_reader
 from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
@@ -116,6 +116,7 @@ def read_part(
     part = Part(run)
     transcriber = load_model(run) if run else None
     part.scores = [read_scores(folder, options.worst) for folder in folders]
+    part.missing += [told for folder in folders if run and (told := other_reader(run, folder))]
     if run and not folders:
         part.missing.append("No folder of predictions was named after the run.")
         if run.examples:
@@ -126,6 +127,17 @@ def read_part(
         collect_media(part, scores, recordings, transcriber, options, budget)
     part.missing += recordings.missing
     return part
+
+
+def other_reader(run: Run, folder: Path) -> str:
+    """A sentence where another run's checkpoint read these predictions; "" where none is known to.
+
+    A run that was moved since is where no checkpoint is noted; of it nothing can be told.
+    """
+    reader = noted_reader(folder)
+    if reader is None or not reader.is_file() or run.path.resolve() in reader.resolve().parents:
+        return ""
+    return f"{folder} was read by {reader}, which is not a checkpoint of {run.path}: name its run."
 
 
 def collect_media(

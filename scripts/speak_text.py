@@ -12,6 +12,7 @@ from scripts.speaking.sentences import read_sentences
 from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 examples:
@@ -51,7 +52,9 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         sys.exit(f"speak_text: {error}")
     silent = f", {n_silent:,} without a sound left out" if n_silent else ""
-    print(f"{options.out / options.part}: {n_utterances:,} utterances, {hours:.2f} h{silent}")
+    print(
+        f"{options.out / options.part}: {counted(n_utterances, 'utterance')}, {hours:.2f} h{silent}"
+    )
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -24,7 +24,7 @@ from src.language_models import (
 from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
-from src.utils.tables import percent, table
+from src.utils.tables import percent, rounded, table
 
 HELP = """\
 An n-gram model knows how likely a word is after the few words before it; a decoder that asks it
@@ -129,9 +129,9 @@ def tell_perplexity(model: NGram, options: argparse.Namespace) -> None:
         raise UserError(f"{options.heldout}: has no words, so it has no perplexity.")
     share = percent(found.n_unknown / units.n)
     print(
-        f"{options.heldout}: perplexity {found.known():.4g} of known {options.unit}s and {EOS}, "
-        f"{found.whole():.4g} with {UNK}; {share} of {units.n:,} {options.unit}s are out of the "
-        "vocabulary"
+        f"{options.heldout}: perplexity {rounded(found.known())} of known {options.unit}s and "
+        f"{EOS}, {rounded(found.whole())} with {UNK}; {share} of {units.n:,} {options.unit}s are "
+        "out of the vocabulary"
     )
 
 

@@ -21,6 +21,7 @@ from src.utils.arguments import number_above, share, whole_number
 from src.utils.devices import pick_device, pick_precision
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted, rounded
 
 HELP = """\
 Where an n-gram model sees the three words before, a recurrent one (LSTM) has read the whole
@@ -147,8 +148,8 @@ class Sentences:
     def tell(self, what: str) -> None:
         """How much of it there was."""
         print(
-            f"{what}: {self.units.n:,} pieces; {self.n_left_out:,} sentences with signs that the "
-            "pieces can't write are left out"
+            f"{what}: {counted(self.units.n, 'piece')}; left out: "
+            f"{counted(self.n_left_out, 'sentence')} with signs that the pieces can't write"
         )
 
 
@@ -198,7 +199,7 @@ class _Watch:
         told = f"pass {epoch}: loss {self.loss / self.n:.3f} a piece, {speed:,.0f} pieces a second"
         if self.heldout:
             found = perplexity(self.learner.model, *self.heldout)
-            told += f"; perplexity of held-out words and ends {found:.4g}"
+            told += f"; perplexity of held-out words and ends {rounded(found)}"
         self.bar.write(told)
         self.loss = self.n = 0
         self.started = time.monotonic()

@@ -23,6 +23,7 @@ from src.metrics import corpus_rate, phoneme_errors, word_errors
 from src.utils.arguments import whole_number
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 Reads a part of a corpus once, keeps what the model says of each frame, and decodes it again and
@@ -64,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(f"tune_decoder: {message}")
     best = best_of(points)
     print(f"\n{unit} {100 * best.rate:.2f} % with decoder.lm_weight={best.lm_weight:g}", end=" ")
-    print(f"decoder.bonus={best.bonus:g}, the best of {len(points)} pairs")
+    print(f"decoder.bonus={best.bonus:g}, the best of {counted(len(points), 'pair')}")
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -96,7 +97,8 @@ def tune(options: argparse.Namespace) -> tuple[list[Point], str]:
     unit = phonemes if job.transcriber.text.unit == "phoneme" else "WER"
     points = search(decoder, heard, targets, unit, options.rounds)
     best, model = best_of(points), job.decoder["language_model"]
-    found = {**best._asdict(), "metric": unit, "part": resolved["part"], "n": len(targets)}
+    where = "part" if resolved["input"] is None else "input"  # which takes the place of the part
+    found = {**best._asdict(), "metric": unit, where: str(resolved[where]), "n": len(targets)}
     path = save_tuned(job.checkpoint, model, found, job.decoder.get("rescorer"))
     save_png(surface(points, unit), path.with_suffix(".png"))
     print(f"stored in {path}, drawn in {path.with_suffix('.png')}")

@@ -12,6 +12,7 @@ from src.text.dictionaries import CSR_PRONUNCIATIONS, cmu_pronunciations, cmu_wo
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 Lets a model that writes phonemes write words. Each word of a language model is looked up in the CMU
@@ -41,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
         lines, guessed, missing = spell(sorted(wanted), options.dictionary)
         if known <= set(missing):
             raise UserError(
-                f"{options.language_model}: none of its {len(known):,} words is in the "
+                f"{options.language_model}: none of its {counted(len(known), 'word')} is in the "
                 f"{options.dictionary} dictionary; is it a model of words, in lower case?"
             )
         content = "".join(f"{line}\n" for line in lines).encode()
@@ -50,15 +51,16 @@ def main(words: Sequence[str] | None = None) -> None:
             file.write(gzip.compress(content, mtime=0) if packed else content)
     except UserError as error:
         sys.exit(f"write_lexicon: {error}")
-    print(f"{len(lines):,} spellings of {len(wanted) - len(missing):,} words in {options.out}")
+    n_words = len(wanted) - len(missing)
+    print(f"{counted(len(lines), 'spelling')} of {counted(n_words, 'word')} in {options.out}")
     if others := len(wanted) - len(known):
         print(f"{others:,} of them are the dictionary's, not the language model's")
     if guessed:
         print(f"{len(guessed):,} of them are guesses, such as {some(guessed)}")
     if missing:
         print(
-            f"{len(missing):,} words are not in the {options.dictionary} dictionary: "
-            f"{some(missing)}"
+            f"{'1 word is' if len(missing) == 1 else f'{len(missing):,} words are'} not in the "
+            f"{options.dictionary} dictionary: {some(missing)}"
         )
 
 

@@ -15,6 +15,7 @@ from src.datasets import make_loader
 from src.datasets.shard_writer import write_shards
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
+from src.utils.tables import counted
 
 HELP = """\
 Whatever dataset= can read is decoded once, shuffled, and packed; then training reads it as a
@@ -51,7 +52,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         sys.exit(f"write_shards: {message}")
     missing = f", {len(left_out):,} left out" if left_out else ""
-    print(f"{folder}: {n_utterances:,} utterances in {n_shards:,} shards{missing}")
+    print(
+        f"{folder}: {counted(n_utterances, 'utterance')} in {counted(n_shards, 'shard')}{missing}"
+    )
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

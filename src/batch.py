@@ -125,7 +125,9 @@ def to_int16(waveform: Waveform) -> Waveform:
     kind = torch if isinstance(waveform, Tensor) else np
     finite = kind.isfinite(waveform)
     if not finite.all():
-        raise UserError(f"{int((~finite).sum())} samples are NaN or infinite; export it again.")
+        n = int((~finite).sum())
+        told = "1 sample is" if n == 1 else f"{n} samples are"
+        raise UserError(f"{told} NaN or infinite; export it again.")
     samples = kind.clip(kind.round(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
     return samples.to(torch.int16) if isinstance(samples, Tensor) else samples.astype(np.int16)
 

@@ -251,4 +251,5 @@ def _unknown_key(key: str, parent: Mapping | None) -> str:
     if deeper:
         meant = f"{key.removesuffix(leaf)}{deeper[0]}.{leaf}"
         return f"{key}: the config has no such key; did you mean {meant}?"
-    return f"{key}: the config has no such key{nearest(leaf, [str(name) for name in siblings])}"
+    meant = nearest(leaf, map(str, siblings), within=key.removesuffix(leaf))
+    return f"{key}: the config has no such key{meant}"

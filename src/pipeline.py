@@ -14,15 +14,17 @@ from tqdm import tqdm
 
 from src.batch import Batch, Emissions, Hypothesis, to_int16
 from src.decoding import Decoding, Heard, side_by_side
-from src.predictions import Prediction
+from src.predictions import Prediction, rate_names
 from src.recognizer import Recognizer
 from src.utils.devices import autocast
 from src.utils.errors import UserError
-from src.utils.files import inside, write_json
+from src.utils.files import atomic_write, inside, write_json
 from src.utils.processes import ProcessPool
 from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
+
+READER = "checkpoint.txt"  # beside predictions: the path of what read them
 
 
 class Transcriber:
@@ -92,6 +94,7 @@ class Transcriber:
                     path = inside(folder, f"{prediction.id}.json")
                     write_json(path, prediction.to_dict(), sync=False)
                 if not predictions:
+                    note_reader(folder, None)
                     remove_predictions(earlier, keep={prediction.id for prediction in found})
                 predictions += found
         return predictions
@@ -170,9 +173,33 @@ class Transcriber:
         )
         return self.transcribe(batch)[0].best
 
+    def rate_names(self) -> list[str]:
+        """The error rates that predictions can have where it is known what was said."""
+        *_, last = self.decoders.values()
+        of_words = self.decoding.word_decoder is not None or bool(getattr(last, "words", ()))
+        return rate_names(self.text.unit, self.decoders, of_words)
+
     def predict(self, emissions: Emissions, batch: Batch) -> list[Prediction]:
         """Predictions from the emissions of a batch, with its targets where it has them."""
         return self.decoding(emissions, batch)
+
+
+def note_reader(folder: Path, checkpoint: Path | None) -> None:
+    """Note beside predictions the checkpoint that read them all; None: nobody knows any more."""
+    if checkpoint is None:
+        (folder / READER).unlink(missing_ok=True)
+        return
+    with atomic_write(folder / READER, "w") as file:
+        file.write(f"{checkpoint.resolve()}\n")
+
+
+def noted_reader(folder: Path) -> Path | None:
+    """The checkpoint that read the predictions of a folder, if it is noted there."""
+    try:
+        noted = (folder / READER).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return Path(noted) if noted else None
 
 
 def earlier_predictions(folder: Path) -> list[Path]:

@@ -131,6 +131,17 @@ def error_counts(predictions: Iterable[Prediction]) -> dict[str, list[ErrorCount
     return counts
 
 
+def rate_names(unit: str, decoders: Iterable[str], of_words: bool) -> list[str]:
+    """All that `error_counts` can tell of predictions in this unit that these decoders read.
+
+    Args:
+        of_words: whether words are read in the tokens, through a lexicon.
+    """
+    suffixes = ["" if decoder == "greedy" else f"_{decoder}" for decoder in decoders]
+    rates = ("per",) if unit == "phoneme" else ("wer", "cer")
+    return [*(rate + suffix for suffix in suffixes for rate in rates), *["word_error"] * of_words]
+
+
 def corpus_rates(predictions: Iterable[Prediction]) -> dict[str, float]:
     """Summed errors over summed reference length for each metric of `error_counts`."""
     return {name: corpus_rate(counts) for name, counts in error_counts(predictions).items()}

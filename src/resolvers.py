@@ -6,6 +6,8 @@ from pathlib import Path
 
 from src.utils.errors import UserError
 
+_was_there: dict[Path, bool] = {}  # run folder → before Hydra made it
+
 
 def run_folder(resume: str | None, run_dir: str) -> str:
     """Where the run writes: into the folder it continues, else into a new one."""
@@ -17,7 +19,15 @@ def run_folder(resume: str | None, run_dir: str) -> str:
             f"resume={resume}: no checkpoints/last.pt in there. Name the folder of an earlier run "
             "(ls -d saved/*/*), or leave resume out to start a new one."
         )
-    return _agreed(resume or run_dir)
+    folder = _agreed(resume or run_dir)
+    _was_there.setdefault(Path(folder).resolve(), os.path.lexists(folder))
+    return folder
+
+
+def is_new(run_dir: str | Path) -> bool:
+    """Whether the folder was not there when the run's config first named it: Hydra makes it before
+    any code of ours runs. True once, since a later run of this process finds it there."""
+    return not _was_there.pop(Path(run_dir).resolve(), True)
 
 
 def sweep_folder(run_dir: str) -> str:

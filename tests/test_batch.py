@@ -37,6 +37,8 @@ def test_what_is_int16_is_not_copied_and_what_is_float_stays(kind):
 def test_samples_that_are_no_numbers_are_refused(kind, bad):
     with pytest.raises(UserError, match="2 samples are NaN or infinite; export it again"):
         to_int16(kind(np.array([0.0, bad, bad], np.float32)))
+    with pytest.raises(UserError, match="1 sample is NaN or infinite"):
+        to_int16(kind(np.array([0.0, bad], np.float32)))
 
 
 def test_only_waveforms_go_to_the_device():

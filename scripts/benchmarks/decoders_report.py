@@ -9,7 +9,7 @@ from scripts.benchmarks.decoders_task import Heard, Task
 from scripts.benchmarks.race import Spread
 from scripts.benchmarks.report import environment
 from src.utils.files import write_json
-from src.utils.tables import percent, table
+from src.utils.tables import counted, percent, table
 
 
 def everything(outcomes: Sequence[Outcome]) -> str:
@@ -97,7 +97,7 @@ def title(task: Task, heard: Heard, n_processes: int) -> str:
     """What was decoded, in one line."""
     model = Path(task.language_model).name if task.language_model else "no language model"
     cores = "1 core" if n_processes == 1 else f"{n_processes} cores"
-    size = f"{len(heard.texts):,} utterances, {heard.n_frames:,} frames"
+    size = f"{counted(len(heard.texts), 'utterance')}, {heard.n_frames:,} frames"
     return (
         f"{size}, {len(heard.symbols)} symbols, {model}, "
         f"weight {task.lm_weight:g}, bonus {task.bonus:g}, {cores}"

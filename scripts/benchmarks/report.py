@@ -11,7 +11,7 @@ from scripts.benchmarks.recipe import Recipe
 from scripts.benchmarks.stopwatch import PHASES
 from src.utils.files import write_json
 from src.utils.provenance import git_commit
-from src.utils.tables import percent, table
+from src.utils.tables import counted, percent, table
 
 
 def comparison(results: Mapping[str, Result]) -> str:
@@ -83,8 +83,9 @@ def title(recipe: Recipe, results: Mapping[str, Result]) -> str:
     facts = results["ours"].facts
     return (
         f"{recipe.model}, {facts['n_weights'] / 1e6:.1f} M weights, {facts['device']}, "
-        f"{recipe.precision}, {recipe.max_batch_s:g} s a batch, {recipe.n_workers} workers, "
-        f"{recipe.n_threads} threads, {results['ours'].rounds[0]['audio_s']:.0f} s of audio a pass"
+        f"{recipe.precision}, {recipe.max_batch_s:g} s a batch, "
+        f"{counted(recipe.n_workers, 'worker')}, {counted(recipe.n_threads, 'thread')}, "
+        f"{results['ours'].rounds[0]['audio_s']:.0f} s of audio a pass"
     )
 
 

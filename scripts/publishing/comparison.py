@@ -13,7 +13,7 @@ from src.build import build, build_transcriber
 from src.datasets import AudioFiles, collate
 from src.predictions import Prediction, corpus_rates
 from src.utils.errors import UserError
-from src.utils.tables import percent
+from src.utils.tables import counted, percent
 
 GREEDY = {"_target_": "src.decoders.Greedy"}
 N_SHOWN = 5  # utterances that are read otherwise
@@ -75,7 +75,7 @@ def compare(
 def told(found: Difference) -> str:
     """Lines for a terminal: how many texts changed, which, and what that does to the rates."""
     lines = [
-        f"greedy texts of {found.n:,} utterances: {len(found.changed) or 'none'} changed; "
+        f"greedy texts of {counted(found.n, 'utterance')}: {len(found.changed) or 'none'} changed; "
         f"largest difference of a log-probability {found.largest:.3g}"
     ]
     for name, before, after in found.changed[:N_SHOWN]:

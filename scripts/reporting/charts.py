@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scripts.reporting.markup import Markup, join, tag
 from scripts.reporting.scores import NOTHING, Confusions
+from src.utils.tables import counted
 
 WIDTH, HEIGHT = 420, 260  # units of the drawing: about pixels on a phone
 LEFT, RIGHT, TOP, BOTTOM = 52, 24, 10, 40
@@ -180,7 +181,9 @@ def _curve(series: Series, points: list[tuple[int, float]], place: _Placed) -> M
 
 
 def _cell(x: int, y: int, said: str, heard: str, n: int, share: float) -> Markup:
-    told = tag("title", f"{shown(said)} → {shown(heard)}: {n:,} times, {100 * share:.1f} %")
+    told = tag(
+        "title", f"{shown(said)} → {shown(heard)}: {counted(n, 'time')}, {100 * share:.1f} %"
+    )
     left, top = (x + MARGIN) * CELL, (y + MARGIN) * CELL
     at = {"x": left, "y": top, "width": CELL - 1, "height": CELL - 1}
     # The square root: else one frequent confusion would leave the others invisible.

@@ -7,7 +7,7 @@ from scripts.reporting.charts import shown
 from scripts.reporting.markup import Markup, join, rows, scrolling, tag
 from scripts.reporting.runs import Run
 from scripts.reporting.scores import NOTHING, Bad, Scores
-from src.utils.tables import percent
+from src.utils.tables import counted, percent
 
 MOST_CONFUSIONS = 25  # rows of the table
 MOST_UNITS = 400  # words or phonemes of an utterance that are shown
@@ -60,7 +60,7 @@ def _rates(scores: Scores) -> Markup:
         value = percent(rate.rate, (rate.low, rate.high))
         table.append([name, value, *errors, f"{c.reference_length:,}"])
     header = ["rate", "value [95 % interval]", "substituted", "deleted", "inserted", "of"]
-    return rows(table, header, f"{scores.n_utterances:,} utterances scored.")
+    return rows(table, header, f"{counted(scores.n_utterances, 'utterance')} scored.")
 
 
 def _skipped(scores: Scores) -> Markup | None:
@@ -77,7 +77,8 @@ def _confusions(scores: Scores, confused: list[tuple[tuple[str, str], int]]) -> 
         share = percent(n / said_times[said]) if said_times[said] else "–"
         table.append([shown(said), shown(heard), kind, f"{n:,}", share])
     header = ["said", "heard", "error", "times", "of the times said"]
-    caption = f"The {len(table)} most frequent of {len(confused):,} kinds. ␣ is a space, ∅ nothing."
+    kinds = counted(len(confused), "kind")
+    caption = f"The {len(table)} most frequent of {kinds}. ␣ is a space, ∅ nothing."
     return rows(table, header, caption)
 
 
@@ -108,7 +109,9 @@ def _utterance(part: Part, scores: Scores, bad: Bad) -> Markup:
     return tag(
         "li",
         tag(
-            "h4", bad.id, tag("span", f" {bad.errors} errors, {percent(bad.rate)}", class_="quiet")
+            "h4",
+            bad.id,
+            tag("span", f" {counted(bad.errors, 'error')}, {percent(bad.rate)}", class_="quiet"),
         ),
         tag("div", *text, class_="aligned"),
         sound or None,

@@ -120,9 +120,8 @@ def check_keys(target: Any, given: Mapping[str, Any], parts: set[str], where: st
     known = [name for name in parameters if name not in parts]
     for key in given:
         if key in parts or (key not in parameters and not takes_any):
-            raise UserError(
-                f"{_full(where, key)}: {target.__name__} has no such key{nearest(key, known)}"
-            )
+            meant = nearest(key, known, within=_full(where, ""))
+            raise UserError(f"{_full(where, key)}: {target.__name__} has no such key{meant}")
     _check_types(target, given, where)
     named = (p for p in parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
     missing = [p.name for p in named if p.default is p.empty and p.name not in {*given, *parts}]

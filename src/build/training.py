@@ -97,6 +97,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         monitor=settings.monitor,
         precision=settings.precision,
         n_examples=settings.n_examples if parallel.is_first() else 0,
+        rates=transcriber.rate_names(),
     )
     return Trainer(
         settings,
@@ -194,8 +195,10 @@ def build_optimizer(config: Mapping[str, Any], recognizer) -> torch.optim.Optimi
     rates = {"weight_decay": node.get("weight_decay", 0.0), "lr": node.get("lr", 1e-3)}
     for key, value in rates.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not abs(value) < math.inf:  # PyTorch takes infinity
-            raise UserError(f"optimizer.{key}={value}: expected a finite number, such as 1e-3.")
+        if not number or not 0 <= value < math.inf:  # PyTorch takes infinity
+            raise UserError(
+                f"optimizer.{key}={value}: expected a finite number from 0 up, such as 1e-3."
+            )
     groups = parameter_groups(recognizer, **rates)
     return build(node, "optimizer", params=groups)
 

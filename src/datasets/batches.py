@@ -13,6 +13,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from src.utils.errors import UserError
+from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -139,9 +140,10 @@ class Batches(Sampler[list[int]]):
         speech_s, padding = self._speech_and_padded_s()
         n = max(1, len(offsets) - 1)
         logger.info(
-            "%s epoch: %s batches of %.1f utterances and %.0f s of speech on average; padding is "
+            "%s epoch: %s of %.1f utterances and %.0f s of speech on average; padding is "
             "%.1f %% of what is computed.",
-            *("Sorted" if self._is_sorted() else "Shuffled", f"{len(offsets) - 1:,}"),
+            "Sorted" if self._is_sorted() else "Shuffled",
+            counted(len(offsets) - 1, "batch", "batches"),
             *(len(order) / n, speech_s / n, 100 * padding),
         )
 
@@ -234,7 +236,7 @@ class Batches(Sampler[list[int]]):
             )
         if self.drop_last and n < self.batch_size:
             raise UserError(
-                f"drop_last=true leaves nothing of {n} utterances at batch_size="
+                f"drop_last=true leaves nothing of {counted(n, 'utterance')} at batch_size="
                 f"{self.batch_size}; lower batch_size or set drop_last=false."
             )
         if self.max_batch_s is not None and n and self.durations_s.max() > self.max_batch_s:

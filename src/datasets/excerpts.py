@@ -14,7 +14,7 @@ def excerpt_of(dataset: Any, row: int) -> str:
             of another rate may be read; without these they are whole files of any rate.
     """
     if isinstance(dataset, Mixture):
-        dataset, row = dataset._place(row)
+        dataset, row = dataset.place(row)
     starts_s = getattr(dataset, "starts_s", None)
     start_s = math.nan if starts_s is None else float(starts_s[row])
     words = "" if math.isnan(start_s) else f"from {start_s} s\0"

@@ -23,7 +23,7 @@ TRANSCRIPTS = ".trans.txt"
 NO_AUDIO = "with a transcript but no audio"
 NO_TRANSCRIPT = "with audio but no transcript"
 LISTED_TWICE = "listed more than once, first line used"
-EXTRA_AUDIO = "extra audio files of an utterance that has one"
+EXTRA_AUDIO = "in a second audio file of an utterance"
 BLOCK = 10_000  # files measured before the next are queued
 _stat = os.stat  # of bytes: half a million Path objects would take seconds
 

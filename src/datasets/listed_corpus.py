@@ -18,6 +18,7 @@ from src.datasets.rejections import Rejections
 from src.datasets.selection import UNREADABLE, select
 from src.utils.errors import UserError
 from src.utils.packed import PackedStrings
+from src.utils.tables import counted
 
 BEYOND = "reaching beyond the end of their recording"
 OTHER_LENGTH = "whose recording lasts longer or shorter than listed"
@@ -71,6 +72,10 @@ class ListedCorpus(Dataset[Utterance]):
     ) -> None:
         if split not in SPLITS:
             raise UserError(f"split={split}: expected one of {', '.join(SPLITS)}.")
+        if max_characters_per_s is not None and not max_characters_per_s > 0:  # NaN too
+            raise UserError(
+                f"max_characters_per_s={max_characters_per_s}; expected null or a number above 0."
+            )
         self.sample_rate = sample_rate
         self._root, self._text, self.resample = Path(root), text, resample
         rows, lost = self._of_split(split, validation_share, test_share)
@@ -115,8 +120,8 @@ class ListedCorpus(Dataset[Utterance]):
         rows = [row for row in listing.rows if sides.split_of(row) == split]
         if listing.rows and not rows:
             raise UserError(
-                f"{self._root}: none of its {len(listing.rows):,} utterances falls to {split}; "
-                f"choose another dataset.validation_share or dataset.test_share."
+                f"{self._root}: none of its {counted(len(listing.rows), 'utterance')} falls to "
+                f"{split}; choose another dataset.validation_share or dataset.test_share."
             )
         lost = Rejections()
         for flaw in listing.flaws:

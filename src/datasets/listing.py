@@ -14,10 +14,11 @@ from typing import IO, NamedTuple
 from src.datasets.files import safe_name
 from src.datasets.librispeech_scan import LISTED_TWICE
 from src.utils.errors import UserError
+from src.utils.tables import counted
 
 SPLITS = ("train", "validation", "test")
 NOT_UTF8 = "whose transcript is not UTF-8 text"
-MALFORMED = "malformed lines"
+MALFORMED = "malformed"
 
 
 class Row(NamedTuple):
@@ -144,7 +145,7 @@ def numbered_table(
                 yield number, dict(zip(names, values, strict=True))
             elif line.strip():
                 told = f"{path.name} line {number}"
-                explanation = f"{len(values)} columns instead of {len(names)}"
+                explanation = f"{counted(len(values), 'column')} instead of {len(names)}"
                 yield number, Flaw(told, MALFORMED, explanation)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from src.datasets.listed_corpus import ListedCorpus
 from src.datasets.listing import MALFORMED, Flaw, Row, find_home, numbered_lines
+from src.utils.tables import counted
 
 CORPUS = "LJSpeech"
 ADVICE = (
@@ -37,7 +38,7 @@ def ljspeech_rows(root: Path) -> Iterator[Row | Flaw]:
         fields = line.split("|")
         name = fields[0].strip()
         if len(fields) != 3 or not name:
-            explanation = f"{len(fields)} fields between | instead of 3"
+            explanation = f"{counted(len(fields), 'field')} between | instead of 3"
             yield Flaw(name or f"metadata.csv line {number}", MALFORMED, explanation)
         else:
             yield Row(name, (folder / f"{name}.wav").as_posix(), fields[2] or fields[1])

@@ -15,7 +15,7 @@ from src.datasets.folder import Folder
 from src.datasets.selection import check_limits
 from src.utils.errors import UserError
 from src.utils.packed import PackedStrings
-from src.utils.tables import percent
+from src.utils.tables import counted, percent
 
 logger = logging.getLogger(__name__)
 
@@ -126,28 +126,33 @@ class Mixture(Dataset[Utterance]):
             own = self._numbers == number
             share, hours = own.mean(), self.durations_s[own].sum(dtype=np.float64) / 3600
             size = len(self._corpora[number])
-            parts.append(f"{name} {percent(share)} ({own.sum():,} of {size:,} rows, {hours:.1f} h)")
-        logger.info("%s: an epoch of %s utterances: %s", corpus, f"{len(self):,}", ", ".join(parts))
+            parts.append(
+                f"{name} {percent(share)} ({own.sum():,} of {counted(size, 'row')}, {hours:.1f} h)"
+            )
+        logger.info(
+            "%s: an epoch of %s: %s", corpus, counted(len(self), "utterance"), ", ".join(parts)
+        )
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Utterance:
         """Raises UserError as the corpus's own does."""
-        corpus, row = self._place(index)
+        corpus, row = self.place(index)
         return dataclasses.replace(corpus[row], id=self.ids[index])
 
     def describe(self, index: int) -> Utterance:
         """The utterance with a waveform of 0 samples; no audio is touched."""
-        corpus, row = self._place(index)
+        corpus, row = self.place(index)
         return dataclasses.replace(corpus.describe(row), id=self.ids[index])
 
     def source(self, index: int) -> Path:
         """The file that holds the sound."""
-        corpus, row = self._place(index)
+        corpus, row = self.place(index)
         return corpus.source(row)
 
-    def _place(self, index: int) -> tuple[Folder, int]:
+    def place(self, index: int) -> tuple[Folder, int]:
+        """The corpus that the utterance comes from, and its row there."""
         return self._corpora[self._numbers[index]], int(self._rows[index])
 
 

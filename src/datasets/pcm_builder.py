@@ -21,6 +21,7 @@ from src.utils.errors import UserError
 from src.utils.files import sync_folder
 from src.utils.locks import in_turn
 from src.utils.mapped import write_arrays
+from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +40,11 @@ def identify(dataset) -> tuple[str, str]:
     for row, told in enumerate(dataset.ids):
         words = f"{told}\0{dataset.source(row)}\0{excerpt_of(dataset, row)}"
         name.update(words.encode("utf-8", "surrogateescape"))
-    return name.hexdigest()[:16], _stamp(dataset)
+    return name.hexdigest()[:16], stamp_of(dataset)
 
 
-def _stamp(dataset) -> str:
+def stamp_of(dataset) -> str:
+    """Sizes and dates of the files that the utterances are in now; other sound has others."""
     stamp = hashlib.sha256()
     n = len(dataset)
     for row in np.linspace(0, n - 1, min(n, MOST_LOOKED_AT)).round().astype(int).tolist():
@@ -169,7 +171,7 @@ def _done_before(partial: Path, stamp: str) -> tuple[list[int], list[int], dict[
         n_bytes += len(line)
     os.truncate(_journal(partial), n_bytes)
     if n_batches:
-        logger.info("%s: going on after %s utterances.", partial, f"{len(lengths):,}")
+        logger.info("%s: going on after %s.", partial, counted(len(lengths), "utterance"))
     return lengths, checksums, left_out, n_batches
 
 
@@ -193,8 +195,8 @@ def _check_room(dataset, partial: Path, n_done: int) -> None:
             "room, set loader.cache to a folder on another disk, or to null."
         )
     logger.info(
-        "%s: packing %s utterances (%s h) once; this takes %s.",
-        *(partial.parent, f"{len(dataset):,}", f"{seconds / 3600:,.1f}", facts),
+        "%s: packing %s (%s h) once; this takes %s.",
+        *(partial.parent, counted(len(dataset), "utterance"), f"{seconds / 3600:,.1f}", facts),
     )
 
 

@@ -6,6 +6,7 @@ whatever is left out is counted and named in one line of the log.
 
 import copy
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from src.datasets.rejections import N_NAMED, Rejections
 from src.utils.errors import NotInstalled, UserError
+from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +139,9 @@ def check_limits(
     sort: str | None,
 ) -> None:
     """Raises UserError where a limit of `select` makes no sense."""
+    for name, value in (("min_duration_s", min_duration_s), ("max_duration_s", max_duration_s)):
+        if value is not None and math.isnan(value):  # no duration is above it, and none below
+            raise UserError(f"{corpus}: {name}={value}; expected a number of seconds.")
     if max_duration_s is not None and max_duration_s < min_duration_s:
         raise UserError(
             f"{corpus}: min_duration_s={min_duration_s:g} is above max_duration_s="
@@ -196,8 +201,8 @@ def _summary(corpus: str, n_kept: int, rejections: Rejections, limit: int | None
     n_rows = n_kept + len(rejections)
     if n_kept == 0:
         why = f"; {rejections}" if rejections else " because it has no rows at all"
-        raise UserError(f"{corpus}: none of {n_rows:,} utterances can be used{why}.")
-    summary = f"{corpus}: kept {n_kept:,} of {n_rows:,} utterances"
+        raise UserError(f"{corpus}: none of {counted(n_rows, 'utterance')} can be used{why}.")
+    summary = f"{corpus}: kept {n_kept:,} of {counted(n_rows, 'utterance')}"
     if limit is not None and limit < n_kept:
         summary += f", of which the first {limit:,} are used (limit={limit})"
     if rejections:

@@ -18,6 +18,7 @@ from src.batch import Utterance
 from src.datasets.batches import Batches
 from src.datasets.excerpts import excerpt_of
 from src.datasets.loader import Loader, make_loader
+from src.datasets.pcm_builder import stamp_of
 from src.datasets.shard_files import (
     FORMAT,
     INDEX,
@@ -32,6 +33,7 @@ from src.utils.errors import UserError
 from src.utils.files import atomic_write, remove_leftovers, write_json
 from src.utils.locks import in_turn
 from src.utils.packed import PickedStrings
+from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +98,8 @@ def _settings(dataset: Any, shard_mb: float, seed: int, n_shards: int) -> dict[s
         words = f"{known.transcript}\0{known.speaker}\0" if known else ""
         words += excerpt_of(dataset, row)
         digest.update(f"{name}\0{words}".encode("utf-8", "surrogateescape"))
-    return {
+    files = {"files": stamp_of(dataset)} if hasattr(dataset, "source") else {}
+    return files | {
         "format": FORMAT,
         "n_utterances": len(dataset),
         "utterances": digest.hexdigest(),
@@ -120,6 +123,7 @@ def _settle(folder: Path, settings: dict[str, Any]) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: is damaged ({error}); delete the folder.") from error
+    found.setdefault("files", settings.get("files"))  # shards made before it was noted
     differing = [key for key in settings if found.get(key) != settings[key]]
     if differing:
         raise UserError(
@@ -141,7 +145,7 @@ def _fill(
     utterances = _one_by_one(loader, wanted)
     n_there = len(dataset) - len(wanted)
     if n_there:
-        logger.info("%s: going on after %s utterances.", folder, f"{n_there:,}")
+        logger.info("%s: going on after %s.", folder, counted(n_there, "utterance"))
     bar = tqdm(total=len(dataset), initial=n_there, desc="packing", unit="utt", disable=None)
     with bar:
         for number in missing:

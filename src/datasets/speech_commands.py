@@ -11,6 +11,9 @@ from src.datasets.commands_folder import SPLITS, file_safe
 from src.datasets.commands_writer import SCHEMA, SCHEMA_VERSION
 from src.datasets.hdf5 import checked
 from src.utils.errors import UserError
+from src.utils.tables import counted
+
+QUICKSTART = Path("data/quickstart/commands.h5")  # what `make quickstart` speaks
 
 
 class SpeechCommands(HDF5Clips):
@@ -50,12 +53,7 @@ class SpeechCommands(HDF5Clips):
         if split not in SPLITS:
             raise UserError(f"split={split}: Speech Commands has {', '.join(SPLITS)}.")
         if not path.is_file():
-            raise UserError(
-                f"{path}: no such file. Make it with: python -m scripts.prepare_speech_commands "
-                f"--download --out {shlex.quote(str(path))} (2.4 GB; with the corpus unpacked "
-                "already: --source FOLDER instead of --download); or `make quickstart` speaks a "
-                "small corpus, data/quickstart/commands.h5, and trains on it."
-            )
+            raise UserError(f"{path}: no such file. {_how_to_make(path)}")
         with checked(path) as file:
             _check_schema(file, sample_rate)
             clips = _read_clips(file, SPLITS.index(split))
@@ -71,6 +69,22 @@ class SpeechCommands(HDF5Clips):
             limit=limit,
             sort=sort,
         )
+
+
+def _how_to_make(path: Path) -> str:
+    download = (
+        f"python -m scripts.prepare_speech_commands --download --out {shlex.quote(str(path))} "
+        "(2.4 GB; with the corpus unpacked already: --source FOLDER instead of --download)"
+    )
+    if path.parts[-2:] == QUICKSTART.parts[-2:]:
+        return (
+            "`make quickstart` (python -m scripts.quickstart) speaks a small corpus into it and "
+            f"trains; or take recordings: {download}."
+        )
+    return (
+        f"Make it with: {download}; or `make quickstart` speaks a small corpus, {QUICKSTART}, and "
+        "trains on it."
+    )
 
 
 def _check_schema(file: h5py.File, sample_rate: int) -> None:
@@ -129,5 +143,6 @@ def _check_range(file: h5py.File, name: str, values: np.ndarray, low: int, high:
     if len(wrong):
         raise UserError(
             f"{file.filename}: {name} of clip {wrong[0]} is {values[wrong[0]]}, outside "
-            f"{low} … {high} ({len(wrong)} such clips). The file is damaged; make it again."
+            f"{low} … {high} ({counted(len(wrong), 'such clip')}). The file is damaged; "
+            "make it again."
         )

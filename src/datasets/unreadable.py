@@ -3,6 +3,7 @@
 import logging
 
 from src.utils.errors import UserError
+from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Unreadable:
             logger.warning("%s is left out: %s", utterance_id, reason)
         if len(self.reasons) > self._most:
             raise UserError(
-                f"{len(self.reasons):,} of {self._n_utterances:,} utterances could not be read, "
-                f"more than loader.max_unreadable={self._max_share:g} allows. Is the disk still "
-                f"there? The last: {reason}"
+                f"{len(self.reasons):,} of {counted(self._n_utterances, 'utterance')} could not be "
+                f"read, more than loader.max_unreadable={self._max_share:g} allows. Is the disk "
+                f"still there? The last: {reason}"
             )

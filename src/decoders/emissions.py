@@ -4,6 +4,7 @@ import torch
 
 from src.batch import Emissions, padding_mask
 from src.utils.errors import UserError
+from src.utils.tables import counted
 
 BLANK = 0
 
@@ -23,7 +24,9 @@ def check_emissions(emissions: Emissions, n_tokens: int) -> None:
             "Use the vocabulary that the model was trained with."
         )
     if n_utterances and not 0 <= int(lengths.min()) <= int(lengths.max()) <= n_frames:
-        raise UserError(f"Emission lengths {lengths.tolist()} do not fit into {n_frames} frames.")
+        raise UserError(
+            f"Emission lengths {lengths.tolist()} do not fit into {counted(n_frames, 'frame')}."
+        )
     peaks = log_probs.amax(-1)  # NaN wins every comparison here, so it can't hide
     # Rounding may lift the log of a certain token a little above 0.
     sound = torch.isfinite(peaks) & (peaks < 1e-3)

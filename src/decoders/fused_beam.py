@@ -13,10 +13,11 @@ from src.decoders.lexicon_file import read_lexicon
 from src.decoders.prefix_beam import PrefixBeam, check_whole
 from src.decoders.rescoring import N_CHOICES, Rescorer, best_first, read
 from src.decoders.word_fusion import WordFusion
-from src.decoders.word_list import WordList, spelt_by_letters
+from src.decoders.word_list import WordList, check_units, spelt_by_letters
 from src.language_models import BOS, EOS, UNK, NGram
 from src.language_models.grams import SPACE
 from src.text import Vocabulary
+from src.text.bpe import WORD_START
 from src.text.words_within import spell_words
 from src.utils.errors import UserError
 
@@ -53,8 +54,9 @@ class FusedBeam(PrefixBeam):
         n_rescored: readings that it judges, the best before it; at least n_best.
 
     Raises:
-        UserError: no language model, one that shares no word with the vocabulary, an impossible
-            weight, or a rescorer where nothing spells words.
+        UserError: no language model, one that shares no word with the vocabulary, one of letters
+            or pieces that are not the vocabulary's, an impossible weight, or a rescorer where
+            nothing spells words.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class FusedBeam(PrefixBeam):
                 if lexicon
                 else spelt_by_letters(model, vocabulary, hotwords)
             )
+            check_units(model, spellings if lexicon else (), vocabulary)
             words = WordList.of(model, vocabulary, spellings, hotwords, unknown)
             self.fusion = WordFusion(words, model, weight, bonus)
             self.words = tuple(spellings) if lexicon else ()
@@ -168,6 +171,13 @@ def _is_finite(value: object) -> bool:
 
 
 def _of_tokens(model: NGram, vocabulary: Vocabulary, weight: float, bonus: float) -> TokenFusion:
+    of_pieces = any(WORD_START in symbol for symbol in vocabulary.symbols)
+    if of_pieces and not any(WORD_START in word for word in model.words):
+        raise UserError(
+            "The language model is one of letters and has no piece that begins a word, but this "
+            f"model writes {vocabulary.describe()}; estimate one of these pieces (scripts.train_lm "
+            "--unit piece --bpe MODEL), or one of words."
+        )
     names = [SPACE if symbol == " " else symbol for symbol in vocabulary.symbols]
     words = [model.find(name) for name in names]
     return TokenFusion(model, torch.tensor(words), weight, bonus)

@@ -2,20 +2,23 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from src.decoders.lexicon import NOTHING, PrefixTree
-from src.language_models import BOS, EOS, UNK, NGram
+from src.language_models import BOS, EOS, SPACE, UNK, NGram
 from src.text import Vocabulary
 from src.text.bpe import WORD_START
 from src.text.words_within import BOUNDARIES, spell_words
 from src.utils.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+NEARLY_ALL = 0.9  # of a model's units
+MOST_PIECES = 0.1  # units with "▁" in a model of words; in one of pieces more of them begin words
 
 Spellings = Mapping[str, list[tuple[int, ...]]]  # token indices, of each pronunciation one
 
@@ -107,6 +110,30 @@ def spelt_by_letters(
         for word in words
         if word not in (BOS, EOS, UNK) and set(word) <= letters
     }
+
+
+def check_units(model: NGram, lexicon: Collection[str], vocabulary: Vocabulary) -> None:
+    """Refuse a model of letters, or of pieces, that would be taken for one of words.
+
+    Args:
+        lexicon: the words it lists; empty where there is none.
+    """
+    units = set(model.words) - {BOS, EOS, UNK}
+    pieces = [unit for unit in units if WORD_START in unit]
+    # Whoever spells aloud says words of one letter; then the lexicon lists them.
+    of_letters = SPACE in units or (_single(units) and not (lexicon and _single(lexicon)))
+    if of_letters or len(pieces) > MOST_PIECES * len(units):
+        raise UserError(
+            f"The language model is one of {'letters' if of_letters else 'pieces'}, not all of "
+            f"which this model writes ({vocabulary.describe()}), so its "
+            "words can't be read; estimate one of words with scripts.train_lm, or one of this "
+            "model's own symbols."
+        )
+
+
+def _single(words: Collection[str]) -> bool:
+    """Whether words are (nearly) all of one letter."""
+    return sum(len(word) > 1 for word in words) <= (1 - NEARLY_ALL) * len(words)
 
 
 def _check_words(

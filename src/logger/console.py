@@ -6,7 +6,7 @@ import re
 from tqdm import tqdm
 
 from src.logger.base import Logger
-from src.utils.tables import percent, table
+from src.utils.tables import counted, percent, table
 
 # wer, wer_beam, word_error, data_wait are fractions; audio_s_per_s and learning_rate are not.
 _RATE = re.compile(r"(^|_)(wer|cer|data_wait)(_|$)|^per(_|$)|_per$|_error$|error_rate")
@@ -33,7 +33,9 @@ class Console(Logger):
             [self._clip(_cell(column, cell)) for column, cell in zip(columns, row, strict=True)]
             for row in rows[: self.table_rows]
         ]
-        title = f"{name}, {len(shown)} of {len(rows)} rows" if shown else f"{name}, no rows"
+        title = (
+            f"{name}, {len(shown)} of {counted(len(rows), 'row')}" if shown else f"{name}, no rows"
+        )
         self._say(step, f"{title}\n{table(shown, columns)}")
 
     def text(self, step: int, name: str, text: str) -> None:

@@ -17,6 +17,7 @@ from src.logger.base import Logger
 from src.logger.pictures import save_png
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
+from src.utils.tables import counted
 
 _log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ def read_log(path: str | Path) -> Iterator[dict[str, Any]]:
         else:
             yield event
     if n_bad:
-        _log.warning("%s: skipped %d lines that are not whole events.", path, n_bad)
+        _log.warning("%s: skipped %s, not a whole event each.", path, counted(n_bad, "line"))
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

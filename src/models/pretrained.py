@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from src.utils.errors import UserError
+from src.utils.tables import counted
 
 
 def load_pretrained(
@@ -46,8 +47,8 @@ def load_pretrained(
     left = [name for name in stored if name.startswith(nothing_left) and name not in state]
     if left:
         raise UserError(
-            f"{key}={path}: has {len(left)} weights that this config has no place for, such as "
-            f"{left[0]}; is it that of another model?"
+            f"{key}={path}: has {counted(len(left), 'weight')} that this config has no place for, "
+            f"such as {left[0]}; is it that of another model?"
         )
     module.load_state_dict(state | {name: stored[name].to(state[name].dtype) for name in wanted})
 

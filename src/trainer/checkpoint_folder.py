@@ -12,6 +12,7 @@ from src.logger import read_log
 from src.trainer.checkpoint import load_checkpoint, serialised
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
+from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -143,8 +144,8 @@ def newest_good(folder: str | Path) -> tuple[Path, dict[str, Any]] | None:
         path, state = newest
         lost = max(0, _logged_step(folder) - state["step"])
         logger.warning(
-            "%s Going on from %s, step %d: %d steps that log.jsonl has after it are trained again.",
-            *(" ".join(troubles), path.name, state["step"], lost),
+            "%s Going on from %s, step %d: %s after it in log.jsonl will be trained again.",
+            *(" ".join(troubles), path.name, state["step"], counted(lost, "step")),
         )
     return newest
 

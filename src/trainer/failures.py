@@ -6,6 +6,7 @@ from src.trainer.progress import Progress
 from src.trainer.reports import StepReport
 from src.trainer.settings import Settings
 from src.utils.errors import UserError
+from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
 WHAT = {"non-finite": "loss or gradient not finite", "out of memory": "out of memory"}
@@ -29,7 +30,7 @@ def tell_failure(report: StepReport, step: int, progress: Progress, settings: Se
         )
     if progress.skipped_in_a_row >= settings.max_skipped_in_a_row:
         raise UserError(
-            f"{message}. That is {progress.skipped_in_a_row} failed steps in a row: lower "
-            "optimizer.lr, or loader.batch_size where memory ran out."
+            f"{message}. That is {counted(progress.skipped_in_a_row, 'failed step')} in a row: "
+            "lower optimizer.lr, or loader.batch_size where memory ran out."
         )
     logger.warning("%s; the step is skipped and counted.", message)

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from src.trainer.reports import StepReport
 from src.utils import parallel
+from src.utils.tables import counted
 
 
 @dataclass
@@ -80,11 +81,12 @@ class Progress:
         if 0 in before or before == (n_batches, steps_per_epoch):
             return ""
         self.next_batch = round(self.next_batch * n_batches / before[0])
-        told = f"a pass had {before[0]} batches and has {n_batches}"
+        told = f"a pass had {counted(before[0], 'batch', 'batches')} and has {n_batches}"
         if steps_per_epoch != before[1]:
             told += (
-                f", an epoch {before[1]} steps and now {steps_per_epoch}: the run ends at another "
-                "step, and the learning rate follows (trainer.accumulate makes up for batches)"
+                f", an epoch {counted(before[1], 'step')} and now {steps_per_epoch}: the run ends "
+                "at another step, and the learning rate follows (trainer.accumulate "
+                "makes up for batches)"
             )
         return f"{told}. Of the pass under way some utterances may come twice, others not at all."
 

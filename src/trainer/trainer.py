@@ -25,6 +25,7 @@ from src.trainer.stepper import Stepper
 from src.trainer.validation import Validation
 from src.utils import parallel
 from src.utils.files import write_json
+from src.utils.tables import counted
 
 logger = logging.getLogger(__name__)
 
@@ -197,8 +198,9 @@ class Trainer:
         progress, patience = self.progress, self.settings.patience
         if patience is not None and progress.stale_validations >= patience:
             logger.info(
-                "Stopped early: %d validations without a better value than %.4f at step %d.",
-                *(progress.stale_validations, progress.best, progress.best_step),
+                "Stopped early: %s without a better value than %.4f at step %d.",
+                counted(progress.stale_validations, "validation"),
+                *(progress.best, progress.best_step),
             )
             return True
         return progress.step >= self.total_steps

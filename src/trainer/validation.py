@@ -1,6 +1,6 @@
 """Judging a run on held-out speech, and remembering how it did."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from src.batch import Batch
 from src.recognizer import Recognizer
@@ -19,6 +19,10 @@ class Validation:
         log: a logger of `src.logger`.
         monitor: the metric to answer with; "auto" takes WER, or PER for phonemes.
         n_examples: utterances in the table of examples; 0 shows nothing.
+        rates: the error rates that `read` can give; None where nobody knows yet.
+
+    Raises:
+        UserError: `monitor` is neither "auto", nor the loss, nor one of `rates`.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Validation:
         monitor: str,
         precision: str,
         n_examples: int,
+        rates: Sequence[str] | None = None,
     ) -> None:
         self.recognizer = recognizer
         self.read = read
@@ -41,6 +46,8 @@ class Validation:
         self.monitor = monitor.removeprefix("validation/")
         self.precision = precision
         self.n_examples = n_examples
+        if rates is not None and self.monitor != "auto":  # now, not after an epoch of training
+            self._check(self.monitor, ["loss", *rates])
 
     def run(self, step: int) -> tuple[str, float, dict[str, float]]:
         """Name and value of the monitored metric, and all metrics, at `step`.
@@ -61,7 +68,11 @@ class Validation:
         name = self.monitor
         if name == "auto":
             name = "per" if "per" in result.metrics else "wer"
-        if name not in result.metrics:
-            known = ", ".join(result.metrics)
-            raise UserError(f"trainer.monitor={self.monitor}: validation measures only {known}.")
+        self._check(name, result.metrics)
         return name
+
+    def _check(self, name: str, known: Iterable[str]) -> None:
+        if name not in known:
+            raise UserError(
+                f"trainer.monitor={self.monitor}: validation measures only {', '.join(known)}."
+            )

@@ -31,7 +31,8 @@ def decode(path: Path, start_s: float, duration_s: float | None) -> tuple[np.nda
         UserError: damaged, cut short, of an unknown kind, without sound, or of an unusable rate.
     """
     if missing := missing_bytes(path):
-        raise _cut_short(path, f"its last {missing} bytes are missing")
+        told = "byte is" if missing == 1 else f"{missing} bytes are"
+        raise _cut_short(path, f"its last {told} missing")
     if damage := ogg.damage(path):
         raise _damaged(path, damage)
     file = open_soundfile(path)

@@ -20,10 +20,14 @@ class NotInstalled(UserError):
     """What this machine lacks. No row of a corpus is to blame, so none is left out for it."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word: what was perhaps meant, or what there is."""
+def nearest(word: str, known: Iterable[str], within: str = "") -> str:
+    """The end of a sentence about an unknown word: what was perhaps meant, or what there is.
+
+    Args:
+        within: what stands before each word where it is to be typed, as `model.` of a key.
+    """
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1)
     if close:
-        return f"; did you mean {close[0]}?"
+        return f"; did you mean {within}{close[0]}?"
     return f"; there are {', '.join(known)}." if known else "."

@@ -161,7 +161,20 @@ def _load() -> tuple[ctypes.CDLL, str]:
             "Generating speech, and words that no dictionary lists (text.guess=true), need eSpeak "
             "NG, which is not installed: pip install espeakng-loader"
         ) from error
-    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    path = espeakng_loader.get_library_path()
+    try:
+        library = ctypes.CDLL(path)
+        _declare(library)
+    except (OSError, AttributeError) as error:  # no library at all, or one without a function
+        raise NotInstalled(
+            f"{path}: this library of eSpeak NG can't be loaded ({error}). Install it anew: "
+            "pip install --force-reinstall espeakng-loader"
+        ) from error
+    return library, str(espeakng_loader.get_data_path())
+
+
+def _declare(library: ctypes.CDLL) -> None:
+    """Types of what is given and returned, where ctypes' own guess, an int, is wrong."""
     library.espeak_Info.restype = ctypes.c_char_p
     library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
     library.espeak_Synth.argtypes = [
@@ -180,7 +193,6 @@ def _load() -> tuple[ctypes.CDLL, str]:
         ctypes.c_int,
         ctypes.c_int,
     ]
-    return library, str(espeakng_loader.get_data_path())
 
 
 def _names(names) -> str:

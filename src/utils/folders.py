@@ -7,6 +7,7 @@ from pathlib import Path
 from src.utils.errors import UserError
 from src.utils.files import remove_leftovers
 from src.utils.locks import alone_in
+from src.utils.provenance import FILES
 
 
 @contextlib.contextmanager
@@ -38,3 +39,17 @@ def only_run_in(folder: str | Path, *, resumed: bool) -> Iterator[None]:
         for part in (folder, folder / "checkpoints", folder / "pictures"):
             remove_leftovers(part)
         yield
+
+
+def remove_unbegun(folder: Path) -> None:
+    """Delete a run folder that holds nothing but what each start writes; any other stays."""
+    written = {name: folder / name for name in (*FILES, "train.log", "log.jsonl")}
+    if not {path.name for path in folder.iterdir()} <= written.keys():
+        return
+    log = written["log.jsonl"]
+    if log.exists() and log.stat().st_size:
+        return
+    with contextlib.suppress(OSError):  # what caused the removal is told, not this
+        for path in written.values():
+            path.unlink(missing_ok=True)
+        folder.rmdir()

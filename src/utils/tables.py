@@ -26,9 +26,14 @@ def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> str:
     return "\n".join(_line(line, widths, to_right) for line in lines)
 
 
-def counted(n: int, thing: str) -> str:
-    """`1 utterance`, `1,260 utterances`: for what takes an s where there are several."""
-    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+def counted(n: int, thing: str, things: str = "") -> str:
+    """`1 utterance`, `1,260 utterances`: `things` is for what takes more than an s, `batches`."""
+    return f"{n:,} {thing if n == 1 else things or f'{thing}s'}"
+
+
+def rounded(value: float) -> str:
+    """Four significant digits, as `1.234`, `124,600`."""
+    return f"{float(f'{value:.4g}'):,.15g}"
 
 
 def percent(rate: float, interval: tuple[float, float] | None = None) -> str:

@@ -102,7 +102,7 @@ CONVNET = {
     "dropout": 0.0,
 }
 WRONG_KEYS = {
-    "model.rnn_widht: ConvNet has no such key; did you mean rnn_width": {"rnn_widht": 4},
+    "model.rnn_widht: ConvNet has no such key; did you mean model.rnn_width": {"rnn_widht": 4},
     "model.rnn_width=wide: expected a whole number": {"rnn_width": "wide"},
     "model.rnn_width=4.5: expected a whole number": {"rnn_width": 4.5},
     "model.rnn_width=True: expected a whole number": {"rnn_width": True},

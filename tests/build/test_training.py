@@ -92,7 +92,7 @@ WRONG = {
     "loader.batch_size=0": "batch_size=0",
     "loader.max_batch_s=nan": "max_batch_s=nan; expected seconds above 0, or null",
     "loader.max_batch_s=inf": "max_batch_s=inf; expected seconds above 0, or null",
-    "+loader.batchsize=8": r"loader\.batchsize: Batches has no such key; did you mean batch_size",
+    "+loader.batchsize=8": r"loader\.batchsize: Batches has no such key; did you mean loader.batch",
     "loader.n_workers=two": r"loader\.n_workers=two: expected a whole number",
     "+loader.shuffle=false": r"loader\.shuffle: Batches has no such key; there are batch_size",
     "+loader.pin_memory=true": r"loader\.pin_memory: Batches has no such key",
@@ -100,10 +100,13 @@ WRONG = {
     "dataset.train.split=practice": "split=practice",
     "+dataset.train.speakers=all": r"dataset\.train\.speakers: SpeechCommands has no such key",
     "transform.features.sample_rate=8000": r"dataset\.sample_rate=16000: this model .* 8000 Hz",
-    "+trainer.epochs=3": r"trainer\.epochs: Settings has no such key; did you mean n_epochs",
+    "+trainer.epochs=3": r"trainer\.epochs: Settings has no such key; did you mean trainer.n_ep",
     "trainer.patience=soon": r"trainer\.patience=soon: expected a whole number or null",
-    "optimizer.lr=-1": r"optimizer: torch\.optim\.AdamW refuses its keys \(Invalid learning rate",
-    "optimizer.lr=inf": r"optimizer\.lr=inf: expected a finite number, such as 1e-3",
+    "trainer.monitor=wre": r"trainer\.monitor=wre: validation measures only loss, per, word_error",
+    "trainer.monitor=wer_beam": r"trainer\.monitor=wer_beam: .* only loss, per, word_error\.",
+    "optimizer.lr=-1": r"optimizer\.lr=-1: expected a finite number from 0 up, such as 1e-3",
+    "optimizer.weight_decay=-1": r"optimizer\.weight_decay=-1: expected a finite number from 0 up",
+    "optimizer.lr=inf": r"optimizer\.lr=inf: expected a finite number from 0 up, such as 1e-3",
     "optimizer.weight_decay=inf": r"optimizer\.weight_decay=inf: expected a finite number",
     "optimizer.betas=0.9": r"optimizer: torch\.optim\.AdamW refuses its keys",
     "optimizer.betas=[0.9,2]": r"refuses its keys \(Invalid beta parameter",
@@ -127,6 +130,15 @@ def test_a_value_that_cannot_be_used_is_named(override, corpus, tmp_path):
     with pytest.raises(UserError, match=WRONG[override]):
         trainer_of(tiny(corpus, override), tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["per", "per_beam", "validation/word_error", "loss", "auto"])
+def test_each_metric_that_validation_measures_can_be_monitored(name, corpus, tmp_path):
+    trainer = trainer_of(tiny(corpus, "decoder=beam", f"trainer.monitor={name}"), tmp_path)
+    monitored, value, metrics = trainer.validation.run(step=0)
+    assert monitored == ("per" if name == "auto" else name.removeprefix("validation/"))
+    assert value == metrics[monitored]
+    assert set(metrics) - {"impossible"} == {"loss", "per", "per_beam", "word_error"}
 
 
 def test_weight_decay_reaches_matrices_only():

@@ -152,7 +152,7 @@ def test_the_worst_utterances_are_shown_word_under_word(capsys, folder):
     assert calc_wer_cer.main(["--dir_path", str(folder), "--worst", "2"]) == 0
     shown = capsys.readouterr().out.split("\n\n")[-2:]
     assert shown[0].splitlines() == [
-        "3.json: 1 errors, 100.0 %",
+        "3.json: 1 error, 100.0 %",
         "  text one ***",
         "  pred one two",
     ]
@@ -218,7 +218,7 @@ def test_nothing_to_score_is_said_and_scores_nothing(capsys, tmp_path):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "0.json: no text to compare with" in captured.err
-    assert 'none of its 1 JSON files can be scored. Each needs "pred_text"' in captured.err
+    assert 'none of its 1 JSON file can be scored. Each needs "pred_text"' in captured.err
 
 
 @pytest.mark.parametrize("arguments", [["--worst", "-1"], ["--n_resamples", "0"], ["--worst", "x"]])

@@ -217,7 +217,7 @@ def test_an_earlier_run_leaves_no_prediction_behind_and_nothing_else_is_touched(
     told = f"WARNING {tmp_path / 'x'}: 3 predictions of an earlier run will be replaced; name=OTHER"
     assert told in again.stdout and again.stdout.index(told) < again.stdout.index("x: 1 ")
     left = {path.name for path in (tmp_path / "x").iterdir()} - {"pictures", "subset"}
-    assert left == {"b.json"} | set(foreign) - {"subset/a.json"}
+    assert left == {"b.json", "checkpoint.txt"} | set(foreign) - {"subset/a.json"}
     for name, content in foreign.items():
         assert (tmp_path / "x" / name).read_text() == content
 

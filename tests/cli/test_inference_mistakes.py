@@ -33,7 +33,7 @@ MISTAKES = {
     "loader.batch_size=0": "batch_size=0; expected a number from 1 up",
     "loader.max_batch_s=long": "loader.max_batch_s=long: expected a number",
     "loader.n_workers=-1": "n_workers=-1; expected a number from 0 up",
-    "+loader.worker=1": "loader.worker: make_loader has no such key; did you mean n_workers?",
+    "+loader.worker=1": "loader.worker: make_loader has no such key; did you mean loader.n_work",
     "input=naïve talk.wav": """stands in quotes of its own: 'input="naïve talk.wav"'""",
     "optimizer=adamw": "optimizer: this config has no such group. `--cfg job` shows",
     "inputs=talks": "inputs: the config has no such key; did you mean input?",

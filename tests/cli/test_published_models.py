@@ -94,7 +94,7 @@ def test_other_commands_take_the_name(shelf, registry, tmp_path, capsys):
         ["tiny", "--format", "torchscript", "--out", str(out), "--input", str(shelf / "my.wav"),
          "--n_timed", "1"]
     )  # fmt: skip
-    assert "compared on 1 clips" in capsys.readouterr().out and out.is_file()
+    assert "compared on 1 clip of" in capsys.readouterr().out and out.is_file()
     words = ["tiny", str(shelf / "my.wav"), "--out", str(tmp_path / "aligned")]
     scripts.align.main(words)
     assert list((tmp_path / "aligned").iterdir())

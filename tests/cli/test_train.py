@@ -44,7 +44,8 @@ def test_a_checkpoint_carries_all_that_inference_needs_and_no_path_of_this_machi
 
 
 MISTAKES = {
-    "trainer.n_epoch=2": "trainer.n_epoch: the config has no such key; did you mean n_epochs",
+    "trainer.n_epoch=2": "trainer.n_epoch: the config has no such key; did you mean trainer.n_ep",
+    "model.rnn_widht=8": "model.rnn_widht: the config has no such key; did you mean model.rnn",
     "modle=lstm": "modle: the config has no such key; did you mean model",
     "dataset.limit=9": "dataset.limit: the config has no such key; did you mean dataset.train.lim",
     "lr=3e-4": "lr: the config has no such key; did you mean optimizer.lr?",
@@ -59,7 +60,7 @@ MISTAKES = {
     "model._target_=os.system": "only parts of src.models may stand here",
     "optimizer._target_=os.system": "optimizer._target_=os.system: expected one of torch.optim",
     "model.n_rnn_layers=0": "model.n_rnn_layers",
-    "+model.n_rnn_layer=3": "model.n_rnn_layer: ConvNet has no such key; did you mean n_rnn_layers",
+    "+model.n_rnn_layer=3": "model.n_rnn_layer: ConvNet has no such key; did you mean model.n_rnn",
     "device=cuda:77": "device=cuda:77: PyTorch sees",
     "resume=nowhere": "resume=nowhere: no checkpoints/last.pt in there",
     "seed=x": "seed=x: expected a whole number",
@@ -74,7 +75,12 @@ MISTAKES = {
 def test_a_mistake_on_the_command_line_gives_one_clear_line(override, commands_h5, tmp_path):
     message = refused(*small(commands_h5, tmp_path / "run"), override)
     assert MISTAKES[override] in message
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_takes_no_folder_away_that_was_there_before(commands_h5, tmp_path):
+    refused(*small(commands_h5, tmp_path), "seed=x")
+    assert (tmp_path / "config.yaml").is_file()
 
 
 def test_a_mistake_is_told_in_one_line_and_nothing_else(tmp_path):

@@ -60,7 +60,7 @@ def test_flaws_of_the_lists_are_named(root, caplog):
     assert list(read(root, "test").ids) == ["cen8-fcaw-b", "an391-mmxg-b"]
     for told in (
         "kept 2 of 10 utterances",
-        "1 malformed lines (an4_test.transcription line 4; first: no (ID) at its end)",
+        "1 malformed (an4_test.transcription line 4; first: no (ID) at its end)",
         "3 with a transcript but no audio (an1-gone-b, unlisted, an5-raw-b; first: not in the list",
         "1 with audio but no transcript (an3-shy-b)",
         "1 listed more than once, first line used (cen8-fcaw-b)",

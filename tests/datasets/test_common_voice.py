@@ -72,7 +72,7 @@ def test_flaws_are_counted_and_never_end_the_run(root, caplog):
     for told in (
         "kept 2 of 11 utterances; 9 can't be used",
         "1 listed more than once, first line used (common_voice_es_1)",
-        "1 malformed lines (train.tsv line 11; first: 1 columns instead of 9)",
+        "1 malformed (train.tsv line 11; first: 1 column instead of 9)",
         "1 whose transcript is not UTF-8 text (10)",
         "1 with a transcript but no audio (gone",
         "2 with unreadable audio (broken, empty",

@@ -1,5 +1,7 @@
 """Recordings of one's own: a folder with texts beside them, or a list with parts of them."""
 
+import math
+
 import numpy as np
 import pytest
 import soundfile
@@ -79,7 +81,7 @@ def test_flaws_of_a_folder_are_named(tmp_path, caplog):
     assert corpus.durations_s.tolist() == [1.0, 0.5]  # a.flac comes before a.wav
     for told in (
         "train: kept 2 of 13 utterances; 11 can't be used",
-        "1 extra audio files of an utterance that has one (a.wav)",
+        "1 in a second audio file of an utterance (a.wav)",
         "1 with audio but no transcript (untold)",
         "1 with a transcript but no audio (notes.txt)",
         "1 whose transcript is not UTF-8 text (latin)",
@@ -185,7 +187,7 @@ def test_what_is_no_folder_or_list_is_refused(tmp_path):
     with pytest.raises(UserError, match="none of 0 utterances can be used because it has no rows"):
         read(tmp_path / "list.csv")
     append(tmp_path / "list.csv", "a.wav,go\n")
-    with pytest.raises(UserError, match=r"none of 1 utterances .*no audio"):
+    with pytest.raises(UserError, match=r"none of 1 utterance .*no audio"):
         read(tmp_path / "list.csv")
 
 
@@ -193,3 +195,10 @@ def test_a_split_that_nobody_falls_to_is_refused(tmp_path):
     write(tmp_path, {f"{i}.wav": "word" for i in range(5)})
     with pytest.raises(UserError, match=r"none of its 5 utterances falls to test; choose"):
         read(tmp_path, "test")
+
+
+@pytest.mark.parametrize("most", [math.nan, 0.0, -1.0])
+def test_a_fastest_speech_that_no_number_is_below_is_refused(most, tmp_path):
+    write(tmp_path, {"a.wav": "go"})
+    with pytest.raises(UserError, match=r"max_characters_per_s=.*; expected null or a number"):
+        read(tmp_path, max_characters_per_s=most)

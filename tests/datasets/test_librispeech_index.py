@@ -56,7 +56,7 @@ def test_rows_that_lack_something_are_counted_by_reason(part, tmp_path):
         assert list(index.transcripts) == ["GO UP", "", "LEFT"]
         assert np.isnan(index.durations_s).tolist() == [False, False, True]
         assert rejections.ids_by_reason == {
-            "extra audio files of an utterance that has one": ["11/1/11-1-0000.wav"],
+            "in a second audio file of an utterance": ["11/1/11-1-0000.wav"],
             "with a transcript but no audio": ["11-1-0001"],
             "listed more than once, first line used": ["11-1-0000"],
             "with audio but no transcript": ["11-1-0009"],

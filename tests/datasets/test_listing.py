@@ -26,7 +26,7 @@ def test_flaws_pass_and_a_text_that_is_none_becomes_one():
 
 def test_a_path_that_no_system_takes_costs_its_row():
     [flaw] = listed([Row("z", "a\0b.wav", "go", "s", "test")]).flaws
-    assert flaw == Flaw("z", "malformed lines", "a zero byte in its path", "s", "test")
+    assert flaw == Flaw("z", "malformed", "a zero byte in its path", "s", "test")
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_a_table_keeps_quotes_and_names_lines_that_do_not_fit(tmp_path):
     path.write_text('a\tb\n1\t"one\n\n2\n3\t3"\tx\n4\tfour\n')
     assert list(table_of(path, ["b"])) == [
         {"a": "1", "b": '"one'},
-        Flaw("t.tsv line 4", "malformed lines", "1 columns instead of 2"),
-        Flaw("t.tsv line 5", "malformed lines", "3 columns instead of 2"),
+        Flaw("t.tsv line 4", "malformed", "1 column instead of 2"),
+        Flaw("t.tsv line 5", "malformed", "3 columns instead of 2"),
         {"a": "4", "b": "four"},
     ]
 

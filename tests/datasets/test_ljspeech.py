@@ -55,7 +55,7 @@ def test_flaws_of_the_list_are_named(root, caplog):
     assert set(corpus.ids) == {name for name, _, _ in ROWS} - {"LJ001-0002"} | {"LJ7"}
     for told in (
         "kept 8 of 14 utterances",
-        "2 malformed lines (LJ9, metadata.csv line 12; first: 2 fields between | instead of 3)",
+        "2 malformed (LJ9, metadata.csv line 12; first: 2 fields between | instead of 3)",
         "1 listed more than once, first line used (LJ001-0001)",
         "1 with a transcript but no audio (LJ001-0002",
         "1 whose transcript the vocabulary can't write (LJ8",

@@ -1,6 +1,7 @@
 """Limits keep what they promise, and the log names the rest."""
 
 import logging
+import math
 
 import numpy as np
 import pytest
@@ -110,6 +111,8 @@ def test_nothing_left_is_an_error_with_the_reasons():
     ("limits", "message"),
     [
         ({"min_duration_s": 2.0, "max_duration_s": 1.0}, "min_duration_s=2 is above .*=1"),
+        ({"min_duration_s": math.nan}, "corpus: min_duration_s=nan; expected a number of seconds"),
+        ({"max_duration_s": math.nan}, "corpus: max_duration_s=nan; expected a number of seconds"),
         ({"limit": 0}, "limit=0; expected null or a number from 1"),
         ({"max_text_length": -1}, "max_text_length=-1"),
         ({"sort": "size"}, "sort=size; expected null, duration or duration_desc"),

@@ -199,14 +199,17 @@ def test_shards_that_were_deleted_are_made_again(corpus, packed, tmp_path, caplo
     assert "going on after" in caplog.text
 
 
-def test_an_index_goes_before_its_shards_are_made_again(packed, tmp_path):
-    (tmp_path / "files").mkdir()
-    files = AudioFiles(write_files(tmp_path / "files"))
-    for path in (tmp_path / "files").glob("*.flac"):
-        path.write_bytes(b"")
+class OnAFailedDisk(AudioFiles):
+    """Recordings that are there and can't be read."""
+
+    def __getitem__(self, index: int):
+        raise UserError(f"{self.source(index)}: can't be read")
+
+
+def test_an_index_goes_before_its_shards_are_made_again(corpus, packed, tmp_path):
     root = damaged(packed, tmp_path, os.unlink)
-    with pytest.raises(UserError, match="is empty"):
-        pack(files, root / "train", shard_mb=0.063, seed=1, n_workers=0)
+    with pytest.raises(UserError, match="can't be read"):
+        pack(OnAFailedDisk(corpus), root / "train", shard_mb=0.063, seed=1, n_workers=0)
     with pytest.raises(UserError, match=r"has no index\.arrays"):
         Shards(root, "train", None)
 
@@ -226,6 +229,24 @@ def test_a_transcript_that_was_corrected_since_is_not_taken_for_packed(tmp_path)
     (corpus / "07.txt").write_text("Number seven")
     with pytest.raises(UserError, match=r"made of something else \(utterances differ\)"):
         write(corpus, tmp_path / "shards")
+
+
+def test_a_recording_that_was_replaced_since_by_one_as_long_is_not_taken_for_packed(tmp_path):
+    corpus = write_files(tmp_path)
+    write(corpus, tmp_path / "shards")
+    samples, rate = soundfile.read(corpus / "07.flac", dtype="int16")
+    soundfile.write(corpus / "07.flac", samples[::-1], rate, subtype="PCM_16")
+    with pytest.raises(UserError, match=r"made of something else \(files differ\)"):
+        write(corpus, tmp_path / "shards")
+
+
+def test_shards_that_did_not_note_their_files_yet_are_gone_on_with(corpus, packed, tmp_path):
+    root = damaged(packed, tmp_path, os.unlink)
+    path = root / "train" / "shards.json"
+    settings = json.loads(path.read_text())
+    assert settings.pop("files")
+    path.write_text(json.dumps(settings))
+    assert write(corpus, root) == (5, N, {})
 
 
 def test_real_speech_comes_out_of_the_command_as_it_went_in(shared_data, tmp_path, capsys):

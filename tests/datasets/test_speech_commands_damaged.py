@@ -30,6 +30,13 @@ def test_an_absent_file_names_the_command_that_makes_it(tmp_path):
         SpeechCommands(path, "train", None)
 
 
+def test_where_the_quickstart_s_file_is_absent_the_quickstart_is_advised_first(tmp_path):
+    path = tmp_path / "quickstart" / "commands.h5"
+    advice = r"no such file\. `make quickstart` \(python -m scripts\.quickstart\) .*2\.4 GB"
+    with pytest.raises(UserError, match=advice):
+        SpeechCommands(path, "train", None)
+
+
 def test_an_unknown_split_names_the_known_ones(packed):
     with pytest.raises(UserError, match=r"split=dev: .* train, validation, test"):
         SpeechCommands(packed, "dev", None)

@@ -172,6 +172,31 @@ def test_words_in_another_case_are_told(tmp_path):
         FusedBeam(VOCABULARY, path)
 
 
+OTHER_UNITS = {
+    "letters": [[*"ab", SPACE, *"bac"]],  # of which "c" is not in the vocabulary
+    "letters of single words": [[*"ab"], [*"bac"]],
+    "pieces": [["▁a", "b", "▁ba"], ["▁b", "a", "a"]],
+}
+
+
+@pytest.mark.parametrize("units", OTHER_UNITS)
+def test_letters_or_pieces_that_are_not_the_model_s_are_not_taken_for_words(tmp_path, units):
+    path = tmp_path / "other.arpa"
+    write_arpa(estimate(OTHER_UNITS[units], order=2), path)
+    with pytest.raises(UserError, match=f"one of {units.split()[0]}, not all of which this model"):
+        FusedBeam(VOCABULARY, path)
+
+
+def test_letters_are_not_taken_for_words_of_a_lexicon_unless_it_lists_letters(tmp_path):
+    path, lexicon = tmp_path / "letters.arpa", tmp_path / "words.lexicon"
+    write_arpa(estimate([[*"abc"], [*"ba"]], order=2), path)
+    lexicon.write_text("a a\nabba a b b a\nbaba b a b a\n", encoding="utf-8")
+    with pytest.raises(UserError, match="one of letters"):
+        FusedBeam(VOCABULARY, path, lexicon=lexicon)
+    lexicon.write_text("a a\nb b\nc a b\n", encoding="utf-8")
+    FusedBeam(VOCABULARY, path, lexicon=lexicon)
+
+
 @pytest.mark.parametrize("keys", [{"hotwords": {"ab": 1.0}}, {"unknown": -3.0}])
 def test_a_model_of_symbols_knows_no_words(tmp_path, keys):
     with pytest.raises(UserError, match=rf"{next(iter(keys))}: .* single symbols"):

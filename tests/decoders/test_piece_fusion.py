@@ -111,6 +111,12 @@ def test_a_prediction_names_as_many_words_as_it_times(
         assert len(h.words) == len(h.text.split())
 
 
+def test_a_model_of_letters_is_refused_since_no_word_could_begin(tmp_path):
+    write_arpa(estimate([["a", "b"], ["b", "a"]], order=2), tmp_path / "letters.arpa")
+    with pytest.raises(UserError, match="no piece that begins a word, but this model writes 4 pie"):
+        FusedBeam(PIECES, tmp_path / "letters.arpa")
+
+
 @pytest.mark.parametrize("spelling", ["a b", "▁a ▁a", "▁"])
 def test_a_lexicon_whose_words_do_not_begin_as_words_do_is_refused(arpa, tmp_path, spelling):
     (tmp_path / "words.lexicon").write_text(f"a ▁a\nab {spelling}\n", encoding="utf-8")

@@ -105,5 +105,5 @@ def test_times_as_fast_is_the_checkpoints_time_over_the_files(tmp_path):
     times = Seconds(0.01, 0.009, 0.03), Seconds(0.04, 0.03, 0.05)
     told = report(options, Comparison(6, 4, 1e-6, 1, 50), CLIPS, RATE, times, path)
     assert "PyTorch 40.0 ms [30.0, 50.0], onnx 10.0 ms [9.0, 30.0]: 4.00 times as fast" in told
-    assert "2.0 MB" in told and "98.00 % alike (1 errors in 50)" in told
+    assert "2.0 MB" in told and "98.00 % alike (1 error in 50)" in told
     assert "3 clips of generated sounds, 1.2 s, in 6 batches of 1 to 4" in told

@@ -37,7 +37,7 @@ def test_a_file_is_written_compared_and_described(checkpoint, wav, form, tmp_pat
     options = ["--format", form, "--out", str(out), "--input", str(wav), "--n_timed", "2"]
     main([str(checkpoint), *options])
     printed = capsys.readouterr().out
-    assert f"{out}: {form}, " in printed and f"compared on 1 clips of {wav}, 1.2 s" in printed
+    assert f"{out}: {form}, " in printed and f"compared on 1 clip of {wav}, 1.2 s" in printed
     assert "largest difference" in printed and "times as fast" in printed
     assert [path.name for path in out.parent.iterdir()] == ["model.pt"]
     _, facts = load(out, form)

@@ -182,4 +182,4 @@ def test_a_line_of_a_thousand_brackets_is_skipped_like_any_other_damage(tmp_path
     log.scalars(1, {"train/loss": 1.0})
     log.close()
     assert [event["step"] for event in events(tmp_path)] == [1]
-    assert "skipped 1 lines that are not whole events" in caplog.text
+    assert "skipped 1 line, not a whole event each" in caplog.text

@@ -22,13 +22,20 @@ class Runs:
         self.said = folder / "said.txt"
 
     def start(
-        self, run_dir: Path, *overrides: str, resume: bool = False, largest_file: int | None = None
+        self,
+        run_dir: Path,
+        *overrides: str,
+        resume: bool = False,
+        largest_file: int | None = None,
+        killed_behind: str | None = None,
     ) -> int:
-        """Process id of a run, which can write no file of more bytes than `largest_file`."""
+        """Process id of a run, which can write no file of more bytes than `largest_file`, and which
+        SIGKILL ends when a file that matches `killed_behind` stands in its place."""
         self.said.write_text("")
         resumed = [f"resume={run_dir}"] if resume else []
         words = arguments(self.corpus, run_dir, *resumed, *overrides)
-        return self._ask({"words": words, "said": str(self.said), "largest_file": largest_file})
+        limits = {"largest_file": largest_file, "killed_behind": killed_behind}
+        return self._ask({"words": words, "said": str(self.said), **limits})
 
     def wait(self, process: int) -> tuple[int, str]:
         """Its status, −n where signal n ended it, and what it said."""

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import resource
 import signal
 import sys
@@ -16,6 +17,26 @@ def limit_files(n_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
 
 
+def die_behind(pattern: str) -> None:
+    """Kill this process the moment a file whose path matches has been put in its place."""
+    replace = os.replace
+
+    def replace_and_die(source, target, **keys) -> None:
+        replace(source, target, **keys)
+        if Path(target).match(pattern):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.replace = replace_and_die
+
+
+def prepare(asked: dict) -> None:
+    """What a new process does before all else."""
+    if asked["largest_file"]:
+        limit_files(asked["largest_file"])
+    if asked["killed_behind"]:
+        die_behind(asked["killed_behind"])
+
+
 def main() -> None:
     """Answer until stdin ends."""
     for line in sys.stdin:
@@ -23,9 +44,8 @@ def main() -> None:
         if "wait" in asked:
             answer = finish(asked["wait"])
         else:
-            most = asked["largest_file"]
-            prepare = functools.partial(limit_files, most) if most else None
-            answer = start(asked["words"], Path(asked["said"]), prepare)
+            ready = functools.partial(prepare, asked)
+            answer = start(asked["words"], Path(asked["said"]), ready)
         print(answer, flush=True)
 
 

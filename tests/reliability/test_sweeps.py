@@ -21,17 +21,10 @@ def folder_of(sweep: Path, override: str) -> Path:
     return folder
 
 
-def wait_for(sweep: Path, pattern: str) -> None:
-    while not list(sweep.glob(pattern)):
-        time.sleep(0.01)
-
-
 def test_a_killed_sweep_skips_what_is_done_and_resumes_what_is_not(runs, tmp_path):
     sweep, words = tmp_path / "sweep", ("--multirun", *SHORT, "seed=1,2")
-    process = runs.start(sweep, *words)
-    wait_for(sweep, "*seed-2*/checkpoints/last.pt")
-    os.kill(process, signal.SIGKILL)
-    assert runs.wait(process)[0] == -signal.SIGKILL
+    status, _ = runs.run(sweep, *words, killed_behind="*seed-2*/checkpoints/last.pt")
+    assert status == -signal.SIGKILL
     one, two = folder_of(sweep, "seed-1"), folder_of(sweep, "seed-2")
     assert {t.folder: t.status for t in read_sweep(sweep)} == {one: "finished", two: "unfinished"}
     done_at = (one / "summary.json").stat().st_mtime_ns
@@ -65,7 +58,8 @@ def test_ctrl_c_ends_the_sweep_and_not_only_the_trial(runs, tmp_path):
     # A trial of hours is not over before the signal comes, however late that is.
     endless = ("trainer.n_epochs=5000", "trainer.patience=null")
     process = runs.start(tmp_path, "--multirun", *endless, "seed=1,2")
-    wait_for(tmp_path, "*/checkpoints/last.pt")
+    while not list(tmp_path.glob("*/checkpoints/last.pt")):
+        time.sleep(0.01)
     os.kill(process, signal.SIGINT)
     status, said = runs.wait(process)
     assert status == 130, said

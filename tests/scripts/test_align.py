@@ -63,7 +63,7 @@ def test_words_and_tokens_of_a_recording(checkpoint, talks, tmp_path, capsys):
     clip(talks, "one", "Hello,\nwell  there!")
     status, told, _ = run(capsys, checkpoint, talks, "--out", tmp_path / "out")
     assert status == 0
-    assert "3 words in 1 recordings, 2.0 s" in told
+    assert "3 words in 1 recording, 2.0 s" in told
     record = results(tmp_path / "out", "one")
     assert [word["word"] for word in record["words"]] == ["hello", "well", "there"]
     assert "".join(token["token"] for token in record["tokens"]) == "hello well there"
@@ -86,7 +86,7 @@ def test_one_bad_recording_costs_no_other_its_alignment(checkpoint, talks, tmp_p
     clip(talks, "latin", "hello").with_suffix(".txt").write_bytes(b"caf\xe9")
     status, told, errors = run(capsys, checkpoint, talks, "--out", tmp_path / "out")
     assert status == "align: 8 of 9 recordings could not be aligned (see above)."
-    assert "1 words in 1 recordings" in told
+    assert "1 word in 1 recording," in told
     results(tmp_path / "out", "good")
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {"good"}
     left_out = [line for line in errors.splitlines() if line.startswith("left out: ")]

@@ -194,7 +194,7 @@ def refusal(*arguments) -> str:
 
 def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path, folders):
     a = folders[0]
-    assert refusal(a).startswith("compare: 1 systems were given, expected 2 to 26: python -m ")
+    assert refusal(a).startswith("compare: 1 system given, expected 2 to 26: python -m ")
     assert "no such folder. Predict first" in refusal(a, tmp_path / "none")
     assert "stands twice in one --system" in refusal("--system", a, a, "--system", folders[1])
     three = ["--field", "pred_text"] * 3

@@ -263,7 +263,7 @@ def test_a_mistake_ends_in_one_line(arguments, message, tmp_path):
 def test_a_corpus_of_which_nothing_is_usable_writes_nothing(prepare, tmp_path):
     damaged(tmp_path / "folder" / "a.wav").with_suffix(".txt").write_text("go")
     with pytest.raises(
-        SystemExit, match=r"none of 1 rows .* The first: a with unreadable audio \(.*a\.wav: not re"
+        SystemExit, match=r"none of 1 row .* The first: a with unreadable audio \(.*a\.wav: not re"
     ):
         prepare("folder")
     assert not (tmp_path / "out").exists()

@@ -59,7 +59,7 @@ def test_file_card_and_entry_tell_the_same(run, predictions, tmp_path, capsys):
     words = [run, "--name", "tiny", "--out", out, "--predictions", predictions]
     main([*map(str, words), "--default", "--card_from", str(tmp_path / "more.md")])
     printed = capsys.readouterr().out
-    assert "greedy texts of 1 utterances: none changed" in printed
+    assert "greedy texts of 1 utterance: none changed" in printed
     file = out / "tiny.safetensors"
     registry = read_registry(out / "registry.yaml")
     entry = registry.models["tiny"]

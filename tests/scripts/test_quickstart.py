@@ -69,7 +69,7 @@ def test_a_step_that_fails_ends_it_with_its_status_and_name(first, folder):
     failed = quickstart(folder, *TINY, "trainer.n_epoch=1")
     assert failed.returncode == 1
     assert "the step “train” ended with status 1" in failed.stderr
-    assert "did you mean n_epochs?" in failed.stderr
+    assert "did you mean trainer.n_epochs?" in failed.stderr
     assert "── read ──" not in failed.stdout
 
 

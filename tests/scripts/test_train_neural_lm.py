@@ -50,7 +50,7 @@ def test_it_learns_tells_and_writes(text, tmp_path, capsys):
     assert f"{out}: 0.0 MB" in said and [*out.parent.iterdir()] == [out]
     model = NeuralLM.load(out)
     assert model.settings == {"width": 16, "n_layers": 1, "dropout": 0.1}
-    assert "7" not in "".join(model.pieces) and "20 sentences with signs" in said
+    assert "7" not in "".join(model.pieces) and "left out: 20 sentences with signs" in said
 
 
 def weights(path) -> list[torch.Tensor]:

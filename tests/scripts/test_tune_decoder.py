@@ -68,6 +68,7 @@ def test_what_is_found_is_kept_beside_the_checkpoint_and_read_with_that_model_on
     stored = json.loads((checkpoint.parent / "decoder.json").read_text())
     [found] = stored.values()
     assert f"decoder.lm_weight={found['lm_weight']:g}" in printed and found["n"] == 2
+    assert found["input"] == str(root) and "part" not in found
     assert (checkpoint.parent / "decoder.png").read_bytes().startswith(b"\x89PNG")
 
     chosen = {"language_model": str(model), "lm_weight": None, "bonus": None, "beam_width": 4}

@@ -73,7 +73,7 @@ def test_where_no_word_is_known_nothing_is_written(tmp_path, text, more):
         str(tmp_path / "out"),
         *more,
     ]
-    with pytest.raises(SystemExit, match="none of its 1 words is in the csr dictionary"):
+    with pytest.raises(SystemExit, match="none of its 1 word is in the csr dictionary"):
         main(arguments)
     assert not (tmp_path / "out").exists()
 

@@ -68,7 +68,7 @@ def test_a_damaged_one_is_named_and_the_newest_good_one_is_taken(tmp_path, caplo
     assert state["step"] == 85 and path.name.startswith("top_per")
     assert "checkpoints/last.pt: not a readable checkpoint" in caplog.text
     assert (
-        "Going on from top_per=0.3_step=85.pt, step 85: 8 steps that log.jsonl has after"
+        "Going on from top_per=0.3_step=85.pt, step 85: 8 steps after it in log.jsonl"
         in caplog.text
     )
     for name in ("top_per=0.3_step=85", "previous"):

@@ -1,9 +1,12 @@
 """The synthesiser itself: what it can say, and what it refuses."""
 
+from pathlib import Path
+
+import espeakng_loader
 import numpy as np
 import pytest
 
-from src.utils.errors import UserError
+from src.utils.errors import NotInstalled, UserError
 from src.utils.espeak import Espeak
 
 
@@ -46,6 +49,20 @@ def test_an_unknown_accent_is_refused_with_the_known_ones(espeak):
 def test_an_unknown_variant_is_refused_with_the_known_ones(espeak):
     with pytest.raises(UserError, match=r"no variant 'm99'.*f3.*klatt"):
         espeak.speak("yes", variant="m99")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"torn", "another library"])
+def test_a_library_that_can_not_be_loaded_is_told_in_a_sentence(content, monkeypatch, tmp_path):
+    path = tmp_path / "libespeak-ng.so"
+    if content == "another library":
+        path = Path(np.random.bit_generator.__file__)
+    elif content is not None:
+        path.write_bytes(content)
+    monkeypatch.setattr(espeakng_loader, "get_library_path", lambda: str(path))
+    with pytest.raises(
+        NotInstalled, match=r"can't be loaded \(.*\)\. Install it anew: pip install"
+    ):
+        Espeak()
 
 
 def fundamental_hz(speech: np.ndarray, sample_rate: int) -> float:

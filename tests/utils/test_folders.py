@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from src.utils.errors import UserError
-from src.utils.folders import only_run_in
+from src.utils.folders import only_run_in, remove_unbegun
 from tests.conftest import REPOSITORY
 
 HOLD = """
@@ -88,3 +88,18 @@ def test_a_folder_with_a_run_in_it_may_only_be_resumed(tmp_path):
         pass
     with only_run_in(tmp_path, resumed=True):
         pass
+
+
+@pytest.mark.parametrize(
+    ("others", "stays"),
+    [({}, False), ({"log.jsonl": ""}, False), ({"log.jsonl": "{}"}, True), ({"notes": ""}, True)],
+)
+def test_a_run_folder_goes_only_where_nothing_began_in_it(others, stays, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name, content in ({"config.yaml": "a: 1", "train.log": "INFO"} | others).items():
+        (folder / name).write_text(content)
+    remove_unbegun(folder)
+    assert folder.exists() == stays
+    if stays:
+        assert {path.name for path in folder.iterdir()} == {"config.yaml", "train.log", *others}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.utils.tables import counted, percent, table
+from src.utils.tables import counted, percent, rounded, table
 
 
 @pytest.mark.parametrize(
@@ -10,6 +10,19 @@ from src.utils.tables import counted, percent, table
 )
 def test_one_thing_has_no_s(n, told):
     assert counted(n, "clip") == told
+
+
+def test_what_takes_more_than_an_s_brings_its_plural():
+    assert [counted(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(124_633.2, "124,600"), (1.2345678e7, "12,350,000"), (1475.2, "1,475"), (629.34, "629.3"),
+     (1.5, "1.5"), (float("inf"), "inf"), (float("nan"), "nan")],
+)  # fmt: skip
+def test_four_digits_are_told_without_an_exponent(value, told):
+    assert rounded(value) == told
 
 
 def test_text_goes_left_numbers_right_under_a_ruled_header():

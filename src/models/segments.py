@@ -38,7 +38,7 @@ def segments(log_probs: Tensor, lengths: Tensor, threshold: float) -> Segments:
     tokens = torch.where(heard, tokens, -1)
     begins = torch.ones_like(heard)
     begins[:, 1:] = tokens[:, 1:] != tokens[:, :-1]
-    runs = begins.cumsum(1) - 1
+    runs = begins.long().cumsum(1) - 1
     peaks = torch.zeros_like(sure).scatter_reduce(1, runs, sure, "amax").gather(1, runs)
     place = torch.arange(n_frames, device=sure.device).expand_as(runs)
     # Saturated posteriors are often equal: the first of a run's surest frames stands for it.
@@ -46,8 +46,17 @@ def segments(log_probs: Tensor, lengths: Tensor, threshold: float) -> Segments:
     first = torch.full_like(runs, n_frames).scatter_reduce(1, runs, first, "amin").gather(1, runs)
     chosen = heard & (place == first)
     found = chosen.sum(1).cpu()
-    n = max(1, int(found.max())) if len(found) else 1
-    frames = (~chosen).byte().argsort(dim=1, stable=True)[:, :n]
+    # First the frames that were chosen, in their order, then the others in theirs.
+    order = torch.where(chosen, place, place + n_frames).sort(1).values[:, : _longest(found, place)]
+    frames = torch.where(order < n_frames, order, order - n_frames)
+    n = frames.shape[1]
     seen = posteriors.gather(1, frames[..., None].expand(-1, -1, posteriors.shape[2]))
     silent = padding_mask(found, n, sure.device)[..., None]
     return Segments(frames, found, seen.masked_fill(silent, 0.0))
+
+
+def _longest(lengths: Tensor, place: Tensor) -> int:
+    """The most segments of an utterance, at least one; in an exported graph all frames."""
+    if torch.jit.is_tracing() or torch.compiler.is_exporting():
+        return place.shape[1]
+    return max(1, int(lengths.max())) if len(lengths) else 1

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from src.batch import Emissions, padding_mask
 from src.models.checks import check_share
@@ -69,8 +68,8 @@ class Spelled(nn.Module):
         found = segments(heard.log_probs, heard.lengths, self.threshold)
         written = self.speller(found.posteriors, found.lengths)
         n_tokens = written.shape[2]
-        silence = functional.one_hot(torch.tensor(BLANK), n_tokens).to(written)
-        silence = ((1 - silence) * NEVER).log_softmax(-1)  # (V,)
+        blank = torch.arange(n_tokens, device=written.device) == BLANK
+        silence = torch.where(blank, 0.0, NEVER).log_softmax(-1)  # (V,)
         no_segment = padding_mask(found.lengths, written.shape[1], written.device)[..., None]
         written = torch.where(no_segment, silence, written)
         places = found.frames[..., None].expand_as(written)

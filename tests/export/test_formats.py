@@ -21,6 +21,7 @@ from src.transforms import (
     WhisperLogMel,
     WhisperScaling,
 )
+from tests.models.test_spelled import two_stages
 from tests.models.zoo import CONFIGS, N_FEATURES, every_config, narrow
 
 SHALLOW = {"n_rnn_layers": 2, "n_cnn_layers": 1, "n_stages": 2, "n_blocks": 1}
@@ -63,6 +64,18 @@ FORMS = [form for form in FORMATS if form != "int8"]
 # Each architecture once in ONNX; torch.export takes ten times as long, and is tried on recurrence.
 FIRST = {target_of(config): config.stem for config in reversed(CONFIGS)}
 QUICK = {"onnx": set(FIRST.values()), "torch_export": {"recurrent", "causal"}}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_model_in_two_stages_is_the_same_however_much_it_hears(form, tmp_path):
+    model = two_stages()
+    recognizer = Recognizer(front_end(CONFIGS[0]), model).eval()
+    run, _ = exported(recognizer, form, tmp_path / "file")
+    with torch.no_grad():
+        found = compare(run, recognizer, clips(0.15, 1.4, 0.011, 0.6), RATE)
+        heard = recognizer(torch.from_numpy(clips(1.4)[0])[None], torch.tensor([int(1.4 * RATE)]))
+    assert found.worst < 1e-4 and found.errors == 0
+    assert 5 < (heard.log_probs[0].argmax(1) > 0).sum() < heard.lengths[0]
 
 
 @pytest.mark.parametrize("form", FORMS)

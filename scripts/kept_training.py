@@ -1,5 +1,6 @@
-"""The state of a training of minutes to hours, kept beside what it will write."""
+"""Trainings of minutes to hours from text: what they are told, and their state while they last."""
 
+import argparse
 import pickle
 import time
 from pathlib import Path
@@ -7,11 +8,32 @@ from typing import Any, Protocol
 
 import torch
 
+from src.utils.arguments import number_above, whole_number
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 
 DAMAGE = (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, RuntimeError)
 NEXT_TIME = "the same command goes on from the step that is kept beside --out"
+
+
+def add_learning_arguments(parser: argparse.ArgumentParser, lr: float, seed: int) -> None:
+    """How, where and how often kept: what all trainings of this kind are told.
+
+    Args:
+        lr, seed: where none is given.
+    """
+    add, above = parser.add_argument, number_above(0)
+    add("--lr", type=above, default=lr, help="highest learning rate (default %(default)s)")
+    add("--seed", type=whole_number(0, 2**31), default=seed, help="default %(default)s")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--precision", default="auto", help="auto, float32 or bf16")
+    add("--save_every_minutes", type=above, default=5.0, help="default 5")
+
+
+def check_precision(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End the program where a precision is asked for that these trainings can't have."""
+    if options.precision == "fp16":
+        parser.error("--precision fp16 would need its loss scaled; take bf16 or float32")
 
 
 class Learner(Protocol):

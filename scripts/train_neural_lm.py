@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from scripts.kept_training import NEXT_TIME, Kept
+from scripts.kept_training import NEXT_TIME, Kept, add_learning_arguments, check_precision
 from scripts.lm_text import Units, add_text_arguments, check_text, listed, printed
 from src.language_models import UNK, NeuralLM
 from src.language_models.neural import LARGEST
 from src.language_models.neural_training import Learner, Recipe, Text
-from src.utils.arguments import number_above, share, whole_number
+from src.utils.arguments import share, whole_number
 from src.utils.devices import pick_device, pick_precision
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
@@ -61,7 +61,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_text_arguments(parser)
-    add, above = parser.add_argument, number_above(0)
+    add = parser.add_argument
     add("--bpe", metavar="MODEL", required=True, help="of scripts.train_bpe: the pieces of words")
     add(
         "--width",
@@ -78,16 +78,11 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--dropout", type=share, default=0.1, help="default 0.1")
     add("--n_epochs", type=whole_number(1), default=RECIPE.n_epochs, help="passes (default 6)")
     add("--batch_tokens", type=whole_number(1), default=RECIPE.batch_tokens, help="default 2048")
-    add("--lr", type=above, default=RECIPE.lr, help="highest learning rate (default 0.004)")
-    add("--seed", type=whole_number(0, 2**31), default=RECIPE.seed, help="default 0")
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add("--precision", default="auto", help="auto, float32 or bf16")
-    add("--save_every_minutes", type=above, default=5.0, help="default 5")
+    add_learning_arguments(parser, RECIPE.lr, RECIPE.seed)
     add("--out", type=Path, required=True, metavar="PATH", help="such as saved/neural.safetensors")
     options = parser.parse_args(words)
     check_text(parser, options)
-    if options.precision == "fp16":
-        parser.error("--precision fp16 would need its loss scaled; take bf16 or float32")
+    check_precision(parser, options)
     return options
 
 

@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from scripts.kept_training import NEXT_TIME, Kept
+from scripts.kept_training import NEXT_TIME, Kept, add_learning_arguments, check_precision
 from scripts.lm_text import Units, add_text_arguments, check_text, printed, words_in
 from src.build import build_inference, load_recognizer, plain
 from src.build.inference import Inference
@@ -52,7 +52,7 @@ The result is one checkpoint that hears and spells; greedily decoded it writes w
 decoder=beam_lm reads it with a language model of words too. Sentences with words that can't be said
 or written, such as digits, are left out. Every few minutes, and at Ctrl-C, the training is kept in
 OUT.training, from where the same command goes on. Never learn from the text that you test on."""
-NOT_YET = "nothing is learnt yet; run it again to start over"
+NOT_YET = "nothing new is learnt yet; run it again"
 RECIPE = Recipe()
 TOLD = 500  # steps from one line about the loss to the next
 # What makes the speech harder, beside dropout: on its own training speech a model errs too rarely.
@@ -105,16 +105,11 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--dropout", type=share, default=0.0, help="default 0: the text is never heard twice alike")
     add("--n_steps", type=whole_number(1), default=RECIPE.n_steps, help="default 8000")
     add("--batch_words", type=whole_number(1), default=RECIPE.batch_words, help="default 750")
-    add("--lr", type=above, default=RECIPE.lr, help="highest learning rate (default 0.0015)")
-    add("--seed", type=whole_number(0, 2**31), default=RECIPE.seed, help="default 0")
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add("--precision", default="auto", help="auto, float32 or bf16")
-    add("--save_every_minutes", type=above, default=5.0, help="default 5")
+    add_learning_arguments(parser, RECIPE.lr, RECIPE.seed)
     add("--out", type=Path, required=True, metavar="FILE.pt", help="the checkpoint")
     options = parser.parse_args(words)
     check_text(parser, options)
-    if options.precision == "fp16":
-        parser.error("--precision fp16 would need its loss scaled; take bf16 or float32")
+    check_precision(parser, options)
     if options.width % GROUPS:
         parser.error(f"--width {options.width}: expected a multiple of {GROUPS}, such as 256")
     return options

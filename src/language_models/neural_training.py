@@ -198,9 +198,9 @@ def mean_loss(
     return loss, int((targets != NO_TARGET).sum())
 
 
-def rate(step: int, total_steps: int) -> float:
+def rate(step: int, total_steps: int, rise_share: float = RISE) -> float:
     """Share of the highest learning rate: up in a line, then down along a cosine to nothing."""
-    rise = max(1, round(RISE * total_steps))
+    rise = max(1, round(rise_share * total_steps))
     if step < rise:
         return (step + 1) / rise
     return 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, total_steps - rise))

@@ -1,6 +1,5 @@
 """How a speller learns: texts as they would be heard, AdamW, one cycle, a running mean."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 from torch.nn.utils.rnn import pad_sequence
 
+from src.language_models.neural_training import rate
 from src.models.speller import Speller
 from src.spelling.confusions import Confusions
 from src.spelling.written import Text, Written
@@ -107,7 +107,7 @@ class Learner:
         random = np.random.default_rng((recipe.seed, self.step))
         torch.manual_seed(recipe.seed * 1_000_003 + self.step)  # of dropout
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.lr * rate(self.step, recipe.n_steps)
+            group["lr"] = recipe.lr * rate(self.step, recipe.n_steps, RISE)
         heard, targets = [], []
         for text in self.text.batch(recipe.batch_words, random):
             posteriors, numbers = self.confusions.say(text.said, random)
@@ -171,11 +171,3 @@ def mean_loss(
     wanted = wanted.to(device).flatten()
     losses = functional.nll_loss(log_probs.flatten(0, 1), wanted, reduction="sum")
     return losses / lengths.sum().clamp(min=1).to(device)  # of a batch unheard: 0
-
-
-def rate(step: int, n_steps: int) -> float:
-    """Share of the highest learning rate: up in a line, then down along a cosine to nothing."""
-    rise = max(1, round(RISE * n_steps))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, n_steps - rise))

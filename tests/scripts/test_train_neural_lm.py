@@ -1,11 +1,7 @@
 """Neural language models learnt from the command line, as a person would."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
@@ -13,7 +9,7 @@ import torch
 from scripts.train_bpe import main as train_bpe
 from scripts.train_neural_lm import main
 from src.language_models import NeuralLM
-from tests.conftest import REPOSITORY
+from tests.scripts.interrupted import end
 
 SMALL = ("--width", 16, "--n_layers", 1, "--precision", "float32")
 
@@ -62,21 +58,7 @@ def test_a_training_that_was_ended_goes_on_where_it_was(text, tmp_path, number, 
     out, kept = tmp_path / "neural.safetensors", tmp_path / "neural.safetensors.training"
     settings = ("--n_epochs", 400, "--batch_tokens", 60, "--save_every_minutes", 0.001)
     words = command(text, *settings, "--out", out)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.train_neural_lm", *words],
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    while process.poll() is None and not (kept.exists() and torch.load(kept)["step"] > 0):
-        time.sleep(0.02)
-    process.send_signal(number)
-    told = process.communicate(timeout=60)[1]
-    assert not out.exists() and kept.exists()
-    if number == signal.SIGINT:
-        assert process.returncode == 130 and "the same command goes on from the step" in told
+    end("train_neural_lm", words, out, number)
     capsys.readouterr()
 
     main(words)

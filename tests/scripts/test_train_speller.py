@@ -1,12 +1,8 @@
 """A checkpoint of phonemes learns to write, from the command line; inference.py reads with it."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
@@ -15,8 +11,8 @@ from scripts.train_bpe import main as train_bpe
 from scripts.train_speller import main
 from src.trainer import load_checkpoint
 from tests.cli.in_process import call, untrained
-from tests.conftest import REPOSITORY
 from tests.recordings import TONE, write
+from tests.scripts.interrupted import end
 
 # Nothing learnt, so that every phoneme has about 1/41 everywhere.
 SMALL = ("--threshold", 0.03, "--width", 16, "--n_layers", 1, "--batch_words", 20)
@@ -73,21 +69,7 @@ def test_it_hears_learns_and_writes_a_checkpoint_that_writes_words(place, tmp_pa
 def test_a_training_that_was_ended_goes_on_where_it_was(place, tmp_path, number, capsys):
     out, kept = tmp_path / "spelled.pt", tmp_path / "spelled.pt.training"
     words = command(place, "--n_steps", 900, "--save_every_minutes", 0.001, "--out", out)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.train_speller", *words],
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    while process.poll() is None and not (kept.exists() and torch.load(kept)["step"] > 0):
-        time.sleep(0.02)
-    process.send_signal(number)
-    told = process.communicate(timeout=60)[1]
-    assert not out.exists() and kept.exists()
-    if number == signal.SIGINT:
-        assert process.returncode == 130 and "the same command goes on from the step" in told
+    end("train_speller", words, out, number)
     capsys.readouterr()
     main(words)
     step = re.search(r"goes on at step ([\d,]+)", capsys.readouterr().out)

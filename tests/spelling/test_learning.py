@@ -6,7 +6,7 @@ import torch
 
 from src.models.speller import Speller
 from src.spelling import Confusions, Learner, Recipe, Written
-from src.spelling.learning import mean_loss, placed, rate
+from src.spelling.learning import mean_loss, placed
 from src.spelling.written import Text
 from src.utils.errors import UserError
 
@@ -127,12 +127,6 @@ def test_a_training_that_was_ended_goes_on_as_if_it_had_not():
     second.run(lambda loss: None)
     for name, tensor in whole.mean.items():
         assert torch.equal(tensor, second.mean[name])
-
-
-def test_the_rate_rises_in_a_line_and_falls_along_a_cosine():
-    rates = [rate(step, 100) for step in range(100)]
-    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert rates[5] == 1.0 and rates[52] == pytest.approx(0.5, abs=0.02) and rates[-1] < 1e-3
 
 
 def test_a_loss_that_is_not_finite_ends_it_and_changes_nothing():

@@ -220,6 +220,10 @@ def training_speech(options: argparse.Namespace, path: Path, device: torch.devic
         keys = [*keys, f"precision={pick_precision(options.precision, device)}", *options.speech]
         resolved = plain(compose("inference", keys))
         corpus = compose("inference", keys, return_hydra_config=True).hydra.runtime.choices
+    if resolved["part"] == "test":
+        raise UserError(
+            "--speech part=test: what is learnt from test speech flatters its error rate."
+        )
     return build_inference(resolved, corpus["dataset"])
 
 

@@ -38,7 +38,8 @@ def place(tmp_path_factory):
 def command(place, *words) -> list[str]:
     line = (place / "text.txt", "--drop-first-field", "--bpe", place / "bpe")
     line += ("--checkpoint", place / "run", *SMALL, *words)
-    line += ("--speech", f"input={place / 'talks'}", "loader.n_workers=0")
+    if "--speech" not in words:
+        line += ("--speech", f"input={place / 'talks'}", "loader.n_workers=0")
     return [str(word) for word in line]
 
 
@@ -86,6 +87,7 @@ def test_a_training_that_was_ended_goes_on_where_it_was(place, tmp_path, number,
         (["--precision", "fp16"], "fp16 would need its loss scaled"),
         (["--threshold", "0"], "expected a number above 0"),
         (["--checkpoint", "nowhere"], "nowhere"),
+        (["--speech", "part=test"], "--speech part=test: what is learnt from test speech"),
         (["--width", "20"], "--width 20: expected a multiple of 16"),
     ],
 )

@@ -87,8 +87,9 @@ def start_worker(worker: int) -> None:
 
 
 def _unless_nobody_listens(kind: type, value: BaseException, trace: object) -> None:
-    # The thread that hands over tensors meets a closed connection when the trainer has left.
-    if not issubclass(kind, ConnectionError):
+    # The thread that hands over tensors meets a closed connection when the trainer has left,
+    # or one that ends amid its greeting.
+    if not issubclass(kind, ConnectionError | EOFError):
         sys.__excepthook__(kind, value, trace)
 
 

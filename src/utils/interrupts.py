@@ -1,10 +1,13 @@
 """Ctrl-C as a wish to leave, not as an accident of ours that deserves a traceback."""
 
 import contextlib
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
+
+AGAIN_SECONDS = 0.001  # until a lost Ctrl-C is sent again: about what leaving a callback takes
 
 
 @contextlib.contextmanager
@@ -16,10 +19,35 @@ def ctrl_c_ends(command: str, next_time: str) -> Iterator[None]:
         next_time: what became of the work, and what running the command again does.
     """
     try:
-        yield
+        with _lost_ones_come_again():
+            yield
     except KeyboardInterrupt:
         print(f"\n{command}: interrupted; {next_time}", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _lost_ones_come_again() -> Iterator[None]:
+    """Send SIGINT again where Python drops the KeyboardInterrupt, and the command would go on.
+
+    What is raised in a destructor or in a weak reference's callback goes to `sys.unraisablehook`
+    and no further: https://docs.python.org/3/library/sys.html#sys.unraisablehook
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            before(unraisable)
+            return
+        timer = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT))
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager

@@ -44,6 +44,38 @@ def test_ctrl_c_becomes_one_line_and_the_status_that_shells_expect(capsys):
     assert capsys.readouterr().err == "\npack: interrupted; run it again\n"
 
 
+def test_ctrl_c_counts_also_where_python_drops_what_is_raised(capsys):
+    class Dying:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def waits() -> bool:
+        del dying[:]
+        time.sleep(20)  # the time a signal has to come again
+        return True
+
+    dying, outlived = [Dying()], False
+    with pytest.raises(SystemExit) as ended, ctrl_c_ends("pack", "run it again"):
+        outlived = waits()
+    assert ended.value.code == 130 and not outlived
+    assert capsys.readouterr().err == "\npack: interrupted; run it again\n"
+
+
+def test_other_errors_of_destructors_are_shown_as_before(monkeypatch):
+    class Dying:
+        def __del__(self) -> None:
+            raise ValueError("met on the way out")
+
+    shown = []
+    monkeypatch.setattr(sys, "unraisablehook", shown.append)
+    before = sys.unraisablehook
+    with ctrl_c_ends("pack", "run it again"):
+        dying = [Dying()]
+        del dying[:]
+    assert [str(one.exc_value) for one in shown] == ["met on the way out"]
+    assert sys.unraisablehook is before
+
+
 def test_inference_keeps_what_it_has_written(trained, commands_h5, tmp_path):
     folder = tmp_path / "speech_commands_train"
     line = interrupted(

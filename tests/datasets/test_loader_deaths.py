@@ -247,6 +247,26 @@ class Large(Fatal):
         return Utterance(f"u{index}", np.zeros(3_000_000, np.int16))
 
 
+def test_a_reader_says_nothing_where_its_listener_leaves_amid_the_greeting():
+    code = (
+        "import os, socket, sys, time\n"
+        "from multiprocessing.resource_sharer import DupFd, _resource_sharer\n"
+        "from src.datasets.reading import start_worker\n"
+        "start_worker(0)\n"
+        "hook, met = sys.excepthook, []\n"
+        "sys.excepthook = lambda kind, *more: (hook(kind, *more), met.append(kind))\n"
+        "shared = DupFd(os.open('/dev/null', os.O_RDONLY))\n"
+        "with socket.socket(socket.AF_UNIX) as guest:\n"
+        "    guest.connect(_resource_sharer._address)\n"
+        "    guest.recv(1000)\n"  # all of the challenge, which gets no answer
+        "while not met: time.sleep(0.01)\n"
+        "print(met[0].__name__)\n"
+    )
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == ("EOFError\n", "")
+
+
 def test_full_shared_memory_ends_the_run_with_advice():
     small = "mount -t tmpfs -o size=4m tmpfs /dev/shm && "
     alone = ["unshare", "-rm", "bash", "-c"]  # a /dev/shm of its own

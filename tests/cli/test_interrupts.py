@@ -9,9 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from src.utils.interrupts import ctrl_c_ends
 from tests.cli.conftest import ROOT
 
 
@@ -35,45 +32,6 @@ def interrupted(is_at_work: Callable[[], bool], *command: str | Path) -> str:
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     return errors.strip().splitlines()[-1]
-
-
-def test_ctrl_c_becomes_one_line_and_the_status_that_shells_expect(capsys):
-    with pytest.raises(SystemExit) as ended, ctrl_c_ends("pack", "run it again"):
-        signal.raise_signal(signal.SIGINT)
-    assert ended.value.code == 130
-    assert capsys.readouterr().err == "\npack: interrupted; run it again\n"
-
-
-def test_ctrl_c_counts_also_where_python_drops_what_is_raised(capsys):
-    class Dying:
-        def __del__(self) -> None:
-            signal.raise_signal(signal.SIGINT)
-
-    def waits() -> bool:
-        del dying[:]
-        time.sleep(20)  # the time a signal has to come again
-        return True
-
-    dying, outlived = [Dying()], False
-    with pytest.raises(SystemExit) as ended, ctrl_c_ends("pack", "run it again"):
-        outlived = waits()
-    assert ended.value.code == 130 and not outlived
-    assert capsys.readouterr().err == "\npack: interrupted; run it again\n"
-
-
-def test_other_errors_of_destructors_are_shown_as_before(monkeypatch):
-    class Dying:
-        def __del__(self) -> None:
-            raise ValueError("met on the way out")
-
-    shown = []
-    monkeypatch.setattr(sys, "unraisablehook", shown.append)
-    before = sys.unraisablehook
-    with ctrl_c_ends("pack", "run it again"):
-        dying = [Dying()]
-        del dying[:]
-    assert [str(one.exc_value) for one in shown] == ["met on the way out"]
-    assert sys.unraisablehook is before
 
 
 def test_inference_keeps_what_it_has_written(trained, commands_h5, tmp_path):

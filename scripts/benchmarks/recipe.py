@@ -79,10 +79,11 @@ class Recipe:
         overrides = [f"{key}={value}" for key, value in chosen.items()]
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             config = plain(compose("deepspeech2", [*overrides, *self.overrides]))
-        if config["trainer"]["consistency"] is not None or config["model"].get("intermediate"):
+        more = [key for key in ("consistency", "teacher") if config["trainer"][key] is not None]
+        if more or config["model"].get("intermediate"):
             raise UserError(
-                "trainer.consistency and model.intermediate are not benchmarked: the programs "
-                "beside ours have one loss of one view. Leave them out."
+                "trainer.consistency, trainer.teacher and model.intermediate are not benchmarked: "
+                "the programs beside ours have one loss of one view. Leave them out."
             )
         return config
 

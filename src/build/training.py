@@ -19,6 +19,7 @@ from src.build.parts import (
 )
 from src.build.statistics import check_statistics
 from src.build.targets import build, check_keys, subnode
+from src.build.teacher import build_teacher
 from src.datasets import Batches, cached, make_batches, make_loader
 from src.loss import CTC, FrameCrossEntropy
 from src.recognizer import Recognizer
@@ -84,6 +85,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         consistency=settings.consistency,
         ema_decay=settings.ema_decay,
         augment_waveforms=of_waveforms and of_waveforms.to(device),
+        teacher=build_teacher(settings, recognizer, config["objective"], text),
     )
     if parallel.rank():  # the weights are alike, the dropout is not
         torch.manual_seed(config["seed"] + parallel.rank())

@@ -20,6 +20,7 @@ class CTCLoss(NamedTuple):
     impossible: Tensor  # (B,) bool, True where no alignment exists
     consistency: Tensor | None = None  # scalar, nats between two views; None where there is one
     intermediate: Tensor | None = None  # scalar, mean `total` of layers in between; None without
+    distillation: Tensor | None = None  # scalar, nats from what a teacher says; None without one
 
 
 class CTC(nn.Module):

@@ -15,6 +15,7 @@ from src.trainer.schedules import (
 from src.trainer.settings import Settings
 from src.trainer.showcase import draw_prediction
 from src.trainer.stepper import Stepper
+from src.trainer.teacher import Teacher
 from src.trainer.trainer import Trainer
 from src.trainer.validation import Validation
 from src.trainer.weights import load_body, load_weights
@@ -29,6 +30,7 @@ __all__ = [
     "OneCycle",
     "Settings",
     "Stepper",
+    "Teacher",
     "Trainer",
     "Validated",
     "Validation",

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from src.trainer.reports import StepReport
+from src.trainer.reports import BESIDE, StepReport
 from src.utils import parallel
 from src.utils.tables import counted
 
@@ -180,8 +180,9 @@ class Meter:
         if learned:
             values["loss"] = sum(r.loss for r in learned) / len(learned)
             values["grad_norm"] = sum(r.grad_norm for r in learned) / len(learned)
-        if apart := [r.consistency for r in learned if r.consistency is not None]:
-            values["consistency"] = sum(apart) / len(apart)
+        for name in BESIDE:
+            if parts := [p for r in learned if (p := getattr(r, name)) is not None]:
+                values[name] = sum(parts) / len(parts)
         return values
 
     def postfix(self, learning_rate: float) -> dict[str, str]:

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from src.batch import Batch
+from src.loss import CTCLoss
 from src.utils import parallel
+
+BESIDE = ("consistency", "distillation")  # parts of a `CTCLoss` that some runs have
 
 
 @dataclass(slots=True)
@@ -23,6 +26,7 @@ class StepReport:
     padded_s: float = 0.0  # the same with the padding of the batches
     skipped: str | None = None  # "non-finite" or "out of memory": no weight was changed
     consistency: float | None = None  # of two views, nats per target token; None = one view
+    distillation: float | None = None  # from a teacher, nats per target token; None = no teacher
     ids: list[str] = field(default_factory=list)  # utterances of a skipped step
 
 
@@ -42,7 +46,7 @@ class PendingReport:
     def __init__(
         self,
         batches: Sequence[Batch],
-        losses: Sequence,
+        losses: Sequence[CTCLoss],
         grad_norm: Tensor,
         sample_rate: int,
         scaler,
@@ -54,11 +58,11 @@ class PendingReport:
             host[-2] += sum(loss.impossible.tolist())
             host[-1] += loss.n_tokens.tolist()
         nats = _sum(loss.total for loss in losses)
-        self._has_views = losses[0].consistency is not None
-        apart = _sum(loss.consistency for loss in losses) if self._has_views else 0 * nats
+        self._beside = [name for name in BESIDE if getattr(losses[0], name) is not None]
+        parts = [_sum(getattr(loss, name) for loss in losses) for name in self._beside]
         counts = torch.tensor(host, dtype=torch.float64).to(nats.device, non_blocking=True)
-        sums = parallel.add_up(torch.cat([nats[None], apart[None], counts]))
-        self.is_bad = (~(sums[0] + sums[1] + grad_norm).isfinite()).float()
+        sums = parallel.add_up(torch.cat([counts, torch.stack([nats, *parts])]))
+        self.is_bad = (~(sums[len(host) :].sum() + grad_norm).isfinite()).float()
         self._figures = torch.cat([sums, grad_norm.double()[None]])
         self._event: torch.cuda.Event | None = None
 
@@ -85,16 +89,17 @@ class PendingReport:
             return self._failed(report, "out of memory")
         if self._event:
             self._event.synchronize()
-        nats, apart, n, audio_s, padded_s, n_impossible, n_tokens, norm = self._figures.tolist()
-        loss, apart = nats / max(1, n_tokens), apart / max(1, n_tokens)
-        report = StepReport(loss, norm, int(n), int(n_impossible), audio_s, padded_s)
-        report.consistency = apart if self._has_views else None
+        n, audio_s, padded_s, n_impossible, n_tokens, *nats, norm = self._figures.tolist()
+        loss, *parts = (part / max(1, n_tokens) for part in nats)
+        beside = dict(zip(self._beside, parts, strict=True))
+        report = StepReport(loss, norm, int(n), int(n_impossible), audio_s, padded_s, **beside)
+        all_nats = loss + sum(parts)
         # With fp16 an overflowing gradient is daily business: the scaler skips and adapts,
         # unless there is no scale left to blame.
-        overflowed = math.isfinite(loss + apart) and not math.isfinite(norm)
+        overflowed = math.isfinite(all_nats) and not math.isfinite(norm)
         if overflowed and self._scaler.is_enabled() and self._scaler.get_scale() > 1:
             return report
-        return report if math.isfinite(loss + apart + norm) else self._failed(report, "non-finite")
+        return report if math.isfinite(all_nats + norm) else self._failed(report, "non-finite")
 
     def _failed(self, report: StepReport, why: str) -> StepReport:
         report.skipped = why

@@ -29,6 +29,9 @@ class Settings:
             them too (`model.intermediate`, `src.loss.Intermediate`).
         consistency: weight α of the consistency of two views of each utterance, whose masks and
             dropout differ (`src.loss.Consistent`); None = one view.
+        teacher: checkpoint of a trained model whose opinion of each frame is learnt beside the
+            transcripts (`src.loss.distillation`); None = they alone are.
+        teacher_share: of the loss that this opinion has, where there is a teacher.
         precision: "float32", "bf16", "fp16" (with loss scaling), or "auto": bf16 where the device
             computes it natively, else float32.
         non_finite: "skip" a step whose loss or gradient is not finite, or "stop" the run.
@@ -54,6 +57,8 @@ class Settings:
     ema_decay: float | None
     intermediate: float
     consistency: float | None
+    teacher: str | None
+    teacher_share: float
     precision: str
     non_finite: str
     max_skipped_in_a_row: int
@@ -87,6 +92,11 @@ class Settings:
             raise UserError(
                 f"trainer.consistency={self.consistency}: expected a number above 0, such as "
                 "0.2, or null."
+            )
+        if not 0 < self.teacher_share <= 1:
+            raise UserError(
+                f"trainer.teacher_share={self.teacher_share}: expected a number above 0 and at "
+                "most 1, such as 0.5."
             )
         if self.non_finite not in ("skip", "stop"):
             raise UserError(f"trainer.non_finite={self.non_finite}: expected skip or stop.")

@@ -14,10 +14,11 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from src.batch import Batch
-from src.loss import Consistent, Intermediate
+from src.loss import Consistent, CTCLoss, Intermediate
 from src.recognizer import Recognizer
 from src.trainer.moving_average import MovingAverage
 from src.trainer.reports import PendingReport, StepReport
+from src.trainer.teacher import Teacher
 from src.utils import parallel
 from src.utils.devices import autocast
 from src.utils.errors import UserError
@@ -51,6 +52,8 @@ class Stepper:
         ema_decay: of a moving average of the recogniser's weights; None = no average.
         augment_waveforms: `(waveforms, lengths, generator) -> (waveforms, lengths)`, its generator
             and lengths on the CPU; None = waveforms as they come.
+        teacher: what it hears in the same waveforms is learnt beside the transcripts; None = they
+            alone are.
     """
 
     def __init__(
@@ -67,10 +70,12 @@ class Stepper:
         consistency: float | None = None,
         ema_decay: float | None = None,
         augment_waveforms: nn.Module | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         self.recognizer = recognizer
         self.augment = augment
         self.augment_waveforms = augment_waveforms
+        self.teacher = teacher
         loss = Intermediate(loss)
         self.loss = Consistent(loss) if consistency else loss
         self.intermediate = intermediate
@@ -179,6 +184,7 @@ class Stepper:
         waveforms, lengths = batch.waveforms, batch.waveform_lengths
         if self.augment_waveforms:
             waveforms, lengths = self.augment_waveforms(waveforms, lengths, of_waveforms)
+        heard = self.teacher.hear(waveforms, lengths) if self.teacher else None
         features, lengths = self.recognizer.features(waveforms, lengths)
         if self.consistency:  # both views pass the model together
             features, lengths = features.repeat(2, 1, 1), lengths.repeat(2)
@@ -186,14 +192,24 @@ class Stepper:
             features = self.augment(features, lengths, of_features)
             emissions = self.model(features, lengths)
         loss = self.loss(emissions, batch.tokens, batch.token_lengths)
+        if heard:
+            taught = self.teacher.distillation(emissions, heard, loss.impossible)
+            loss = loss._replace(distillation=taught)
+        # DistributedDataParallel takes the mean over the processes; we want the sum.
+        nats = self._weighed(loss) * (parallel.n_processes() / n_tokens)
+        self.scaler.scale(nats).backward()
+        return loss
+
+    def _weighed(self, loss: CTCLoss) -> Tensor:
+        """The parts of a loss by their weights, nats, a scalar."""
         nats = loss.total
         if loss.intermediate is not None:
             nats = (1 - self.intermediate) * nats + self.intermediate * loss.intermediate
-        if self.consistency:
+        if loss.consistency is not None:
             nats = nats + self.consistency * loss.consistency
-        # DistributedDataParallel takes the mean over the processes; we want the sum.
-        self.scaler.scale(nats * (parallel.n_processes() / n_tokens)).backward()
-        return loss
+        if loss.distillation is not None:
+            nats = (1 - self.teacher.share) * nats + self.teacher.share * loss.distillation
+        return nats
 
     def _update(self, is_bad: Tensor) -> None:
         """Let the optimizer step, unless `is_bad` (a scalar on the device) is 1."""

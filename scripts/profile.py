@@ -199,6 +199,7 @@ def report(about: dict[str, Any], measured: Measured) -> str:
     rows = [
         [name, *(f"{1000 * x:.1f}" for x in spread(s)), percent(sum(s) / sum(whole))]
         for name, s in {**phases, "step": whole}.items()
+        if any(s)  # nobody waits for a teacher that there is not
     ]
     columns = ("phase", "mean ms", "± sd", "least", "most", "share")
     of_what = "of tensors" if about["device"].startswith("cuda") else "resident, without workers"

@@ -18,6 +18,7 @@ from src.trainer import Stepper
 PHASES = (
     "data wait",  # until the batches of the step are there
     "augmentation",  # of waveforms and of features
+    "teacher",  # where there is one: what it hears
     "front end",  # waveforms → features
     "forward",
     "loss",
@@ -65,6 +66,7 @@ class StepWatch:
         recognizer, optimizer = stepper.recognizer, stepper.optimizer
         parts = [
             ("augmentation", stepper.augment_waveforms),
+            ("teacher", stepper.teacher),
             ("front end", recognizer.front_end),
             ("augmentation", stepper.augment),
             ("forward", recognizer.model),

@@ -37,8 +37,7 @@ def build_teacher(
         )
     device = next(student.parameters()).device
     n_frames = frames_in_one(path, teacher, student)
-    teacher = teacher.requires_grad_(False).to(device)
-    return Teacher(teacher, settings.teacher_share, n_frames, settings.precision)
+    return Teacher(teacher.to(device), settings.teacher_share, n_frames, settings.precision)
 
 
 def check_alike(path: str, text: Any, of_student: Any) -> None:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from src.batch import Batch
 from src.loss import Consistent, CTCLoss, Intermediate
 from src.recognizer import Recognizer
+from src.trainer.memory import LESS_AT_ONCE, is_out_of_memory
 from src.trainer.moving_average import MovingAverage
 from src.trainer.reports import PendingReport, StepReport
 from src.trainer.teacher import Teacher
@@ -26,9 +27,6 @@ from src.utils.seeding import random_state, restore_random_state, step_generator
 
 # Half way round: of a seed PyTorch's generator on the CPU takes 32 bits.
 OTHER_NUMBERS = 2**31
-LESS_AT_ONCE = (
-    "Halve loader.max_batch_s or loader.batch_size, double trainer.accumulate, and resume."
-)
 
 
 class Stepper:
@@ -116,7 +114,7 @@ class Stepper:
         try:
             report = self._learn(batches, step, buffers)
         except BaseException as error:
-            is_full = _is_out_of_memory(error)
+            is_full = is_out_of_memory(error)
             if self.is_updating and is_full:
                 raise UserError(
                     f"Out of memory in the middle of an update. {LESS_AT_ONCE}"
@@ -184,7 +182,7 @@ class Stepper:
         waveforms, lengths = batch.waveforms, batch.waveform_lengths
         if self.augment_waveforms:
             waveforms, lengths = self.augment_waveforms(waveforms, lengths, of_waveforms)
-        heard = self.teacher.hear(waveforms, lengths) if self.teacher else None
+        heard = self.teacher(waveforms, lengths) if self.teacher else None
         features, lengths = self.recognizer.features(waveforms, lengths)
         if self.consistency:  # both views pass the model together
             features, lengths = features.repeat(2, 1, 1), lengths.repeat(2)
@@ -261,14 +259,3 @@ def _decides_on_device(optimizer: Optimizer) -> bool:
     # Fused SGD could too, but leaves its momentum uninitialised after a skipped first step.
     is_adam = isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW)
     return is_adam and all(group.get("fused") for group in optimizer.param_groups)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    if not isinstance(error, RuntimeError):
-        return False
-    text = str(error)
-    # The last is what oneDNN says where it gets none for its code.
-    signs = ("out of memory", "can't allocate memory", "could not create a primitive")
-    return any(sign in text for sign in signs)

@@ -1,9 +1,7 @@
 """A trained recogniser that another one learns from."""
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from src.batch import Emissions
 from src.loss import distillation
@@ -11,24 +9,31 @@ from src.recognizer import Recognizer
 from src.utils.devices import autocast
 
 
-@dataclass(frozen=True, slots=True)
-class Teacher:
+class Teacher(nn.Module):
     """Hears the waveforms that the student hears, without masks and dropout, and never changes.
 
-    Attributes:
-        recognizer: in evaluation mode, on the student's device, of the same vocabulary.
+    Args:
+        recognizer: on the student's device, of the same vocabulary.
         share: of the loss that what it says has beside the transcripts, above 0 to 1.
         n_frames: its frames that last as long as one of the student.
         precision: "float32", "bf16" or "fp16".
     """
 
-    recognizer: Recognizer
-    share: float
-    n_frames: int = 1
-    precision: str = "float32"
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        share: float,
+        n_frames: int = 1,
+        precision: str = "float32",
+    ) -> None:
+        super().__init__()
+        self.recognizer = recognizer.eval().requires_grad_(False)
+        self.share = share
+        self.n_frames = n_frames
+        self.precision = precision
 
     @torch.no_grad()
-    def hear(self, waveforms: Tensor, lengths: Tensor) -> Emissions:
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Emissions:
         """Waveforms (B, N) and their lengths (B,) in samples to emissions (B, T_out, V)."""
         with autocast(waveforms.device, self.precision):
             return self.recognizer(waveforms, lengths)

@@ -55,7 +55,7 @@ def test_a_teacher_is_the_checkpoint_and_learns_nothing(tmp_path):
     assert not any(p.requires_grad for p in teacher.recognizer.parameters())
 
 
-@pytest.mark.parametrize(("of_teacher", "of_student"), product(FRONT_ENDS, FRONT_ENDS))
+@pytest.mark.parametrize(("of_teacher", "of_student"), [*product(FRONT_ENDS, repeat=2)])
 def test_frames_of_a_teacher_fit_into_the_student_s_a_whole_number_of_times(
     of_teacher, of_student, tmp_path
 ):

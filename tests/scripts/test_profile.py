@@ -1,5 +1,6 @@
 """What is measured is what trains, and every part of a step finds its phase."""
 
+import copy
 import gzip
 import json
 import time
@@ -15,6 +16,7 @@ from scripts.reporting.step_watch import PHASES, StepWatch
 from src.build import build_trainer
 from src.cli import CONFIGS
 from src.logger import Nothing
+from src.trainer import Teacher
 from src.utils.seeding import seed_everything
 from tests.cli.in_process import logging_restored
 
@@ -48,7 +50,7 @@ def test_a_command_line_measures_and_records(tmp_path, capsys):
     assert len(measured["seconds"]) == 3
     for step in measured["seconds"]:
         assert list(step) == list(PHASES)
-        assert all(step[phase] > 0 for phase in PHASES)
+        assert all((step[phase] > 0) == (phase != "teacher") for phase in PHASES)
     assert sum(sum(step.values()) for step in measured["seconds"]) <= measured["wall_s"]
     assert (measured["n_utterances"], measured["audio_s"]) == (12, pytest.approx(12 * 0.8))
     assert measured["padded_s"] == measured["audio_s"]
@@ -62,7 +64,7 @@ def test_a_command_line_measures_and_records(tmp_path, capsys):
     rows = {line.split("  ")[0]: line for line in told.splitlines()}
     mean = 1000 * sum(step["backward"] for step in measured["seconds"]) / 3
     assert rows["backward"].split()[1] == f"{mean:.1f}"
-    assert rows["step"].endswith("100.0 %")
+    assert rows["step"].endswith("100.0 %") and "teacher" not in rows
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"trace.json.gz", "profile.json"}
 
 
@@ -113,6 +115,13 @@ def test_what_is_slow_is_found(tmp_path):
     measured = measure(trainer, 1, 2, tmp_path / "trace.json.gz")
     assert all(step["augmentation"] >= 0.1 for step in measured.seconds)
     assert measured.wall_s >= 0.2
+
+
+def test_the_time_that_a_teacher_takes_is_told_apart(tmp_path):
+    trainer = tiny(tmp_path)
+    trainer.stepper.teacher = Teacher(copy.deepcopy(trainer.stepper.recognizer), 0.5)
+    measured = measure(trainer, 1, 2, tmp_path / "trace.json.gz")
+    assert min(step["teacher"] for step in measured.seconds) > 0
 
 
 @pytest.mark.parametrize("config", ["convnet", "quickstart"])

@@ -220,6 +220,14 @@ def test_a_share_that_is_none_is_refused(share):
         Settings(**(DEFAULTS | {"teacher_share": share}))
 
 
+def test_a_teacher_hears_in_its_precision():
+    sound = _sound(UTTERANCES[:2])
+    exact, rounded = (Teacher(other_recognizer(), 0.5, precision=p) for p in ("float32", "bf16"))
+    expected = other_recognizer()(*sound).log_probs
+    torch.testing.assert_close(exact(*sound).log_probs, expected, atol=1e-6, rtol=1e-5)
+    assert 1e-4 < (rounded(*sound).log_probs - expected).abs().max() < 0.1
+
+
 def test_views_of_several_utterances_stand_beside_what_was_heard_of_them():
     """All first views, then all second ones, as `Consistent` has them."""
     heard = other_recognizer()(*_sound(UTTERANCES[:3]))

@@ -23,6 +23,7 @@ from tests.build.configs import composed
 TRAINING = (
     *("convnet", "lstm", "deepspeech2", "whisper", "wav2vec2", "labelled", "quickstart"),
     *("few_hours", "librispeech_100", "librispeech_960", "speech_commands_v2", "commands_whisper"),
+    "commands_small",
 )
 INFERENCE = ("inference", "inference_other")
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())

@@ -19,7 +19,7 @@ from src.build.parts import (
 )
 from src.build.statistics import check_statistics
 from src.build.targets import build, check_keys, subnode
-from src.build.teacher import build_teacher
+from src.build.teacher import build_teacher, check_moments
 from src.datasets import Batches, cached, make_batches, make_loader
 from src.loss import CTC, FrameCrossEntropy
 from src.recognizer import Recognizer
@@ -65,6 +65,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     loss = build_loss(config)
     text = build_text(config)
     recognizer = build_recognizer(config, text)
+    teacher = build_teacher(settings, recognizer, config["objective"], text)
     check_statistics(recognizer, config)
     train_loader, validation_loader = build_loaders(config, text, device, recognizer)
     description = describe(config, text)
@@ -72,6 +73,8 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         start_from(str(config["init_from"]), recognizer, description, config["init_head"])
     recognizer.to(device)
     of_waveforms, of_features = build_augment(config, recognizer.sample_rate)
+    if teacher:
+        check_moments(of_features)
     of_features = TwoViews(of_features) if settings.consistency else of_features
     stepper = Stepper(
         recognizer,
@@ -85,7 +88,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         consistency=settings.consistency,
         ema_decay=settings.ema_decay,
         augment_waveforms=of_waveforms and of_waveforms.to(device),
-        teacher=build_teacher(settings, recognizer, config["objective"], text),
+        teacher=teacher and teacher.to(device),
     )
     if parallel.rank():  # the weights are alike, the dropout is not
         torch.manual_seed(config["seed"] + parallel.rank())

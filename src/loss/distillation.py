@@ -1,5 +1,7 @@
 """What another recogniser hears, learnt frame by frame (Hinton, Vinyals and Dean 2015)."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -10,31 +12,42 @@ from src.loss.ctc import BLANK
 NEVER = -1e4  # as good as ln 0, and 0 · NEVER is 0
 
 
+class Merged(NamedTuple):
+    """What several frames say together, one token or none."""
+
+    log_probs: Tensor  # (B, T', V), each row sums to 1
+    kept: Tensor  # (B, T'), the probability that it is no more than one token, 0 … 1
+
+
 def distillation(student: Emissions, teacher: Emissions, n: int = 1) -> Tensor:
-    """Σ_t KL(teacher_t ‖ student_t) over the frames of all utterances, in nats; a scalar.
+    """Σ_t w_t · KL(teacher_t ‖ student_t) over the frames of all utterances, in nats; a scalar.
 
     After "Distilling the Knowledge in a Neural Network" (arXiv:1503.02531), section 2, at
-    temperature 1, with a distribution for each frame. No gradient reaches the teacher. Where its
+    temperature 1, with a distribution for each frame. w_t is the probability that the teacher
+    says no more than one token in what is one frame to the student: of two tokens a frame could
+    learn but one, so that it is left to the transcript. No gradient reaches the teacher. Where its
     utterance ends before the student's, it is taken to say nothing.
 
     Args:
         student: emissions (B, T_out, V); padding may hold anything, in the teacher's too.
         n: frames of the teacher that last as long as one of the student.
     """
-    says = merged(teacher, n)
+    says, kept = merged(teacher, n)
     n_frames = student.log_probs.shape[1]
-    says = functional.pad(says, (0, 0, 0, n_frames - says.shape[1]), value=torch.nan)
+    beyond = n_frames - says.shape[1]
+    says = functional.pad(says, (0, 0, 0, beyond), value=torch.nan)
+    kept = functional.pad(kept, (0, beyond), value=1.0)[:, :, None]
     says = _silent_where(says, padding_mask(-(-teacher.lengths // n), n_frames, says.device))
     padding = padding_mask(student.lengths, n_frames, says.device)[:, :, None]
     found = student.log_probs.to(says.dtype).masked_fill(padding, 0)
-    return (says.exp() * (says - found)).masked_fill(padding, 0).sum()
+    return (kept * says.exp() * (says - found)).masked_fill(padding, 0).sum()
 
 
 @torch.no_grad()
-def merged(emissions: Emissions, n: int) -> Tensor:
-    """Log-probabilities (B, ⌈T_out / n⌉, V) of what each `n` frames say together: a token or none.
+def merged(emissions: Emissions, n: int) -> Merged:
+    """What each `n` frames say together, T' = ⌈T_out / n⌉.
 
-    Σ of p over the paths through the `n` frames that CTC's collapsing maps to that token, or to
+    Σ of p over the paths through the `n` frames that CTC's collapsing maps to a token, or to
     nothing (Graves et al. 2006, equation 3). Paths of two tokens or more have no
     place in one frame: they are left out, and the rest sums to 1. After an utterance's end there
     are blanks.
@@ -53,7 +66,9 @@ def merged(emissions: Emissions, n: int) -> Tensor:
         saying = torch.logaddexp(saying, silent) + tokens
         silent = silent + blank
     together = torch.cat([silent, torch.logaddexp(said, saying)], dim=-1)
-    return together.log_softmax(-1).clamp(min=NEVER)
+    return Merged(
+        together.log_softmax(-1).clamp(min=NEVER), together.logsumexp(-1).exp().clamp(max=1.0)
+    )
 
 
 def _silent_where(log_probs: Tensor, padding: Tensor) -> Tensor:

@@ -203,10 +203,10 @@ class Stepper:
         nats = loss.total
         if loss.intermediate is not None:
             nats = (1 - self.intermediate) * nats + self.intermediate * loss.intermediate
-        if loss.consistency is not None:
-            nats = nats + self.consistency * loss.consistency
         if loss.distillation is not None:
             nats = (1 - self.teacher.share) * nats + self.teacher.share * loss.distillation
+        if loss.consistency is not None:
+            nats = nats + self.consistency * loss.consistency
         return nats
 
     def _update(self, is_bad: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -40,16 +41,19 @@ def teacher_of(path: str, *overrides: str, objective: str = "ctc", **changes):
     return build_teacher(settings, student, objective, text)
 
 
-def test_without_a_name_there_is_no_teacher():
-    assert teacher_of(None) is None
+@pytest.mark.parametrize("name", [None, ""])
+def test_without_a_name_there_is_no_teacher(name):
+    assert teacher_of(name) is None
 
 
-def test_a_teacher_is_the_checkpoint_and_learns_nothing(tmp_path):
+def test_a_teacher_is_the_checkpoint_and_learns_nothing(tmp_path, caplog):
+    caplog.set_level("INFO")
     path = saved(tmp_path / "teacher.pt", "seed=3")
     teacher = teacher_of(path, teacher_share=0.7, precision="bf16")
     state = torch.load(path, weights_only=True)["recognizer"]
     for name, tensor in teacher.recognizer.state_dict().items():
         assert torch.equal(tensor, state[name]), name
+    assert f"{path} of step 1, 1 frame to one of this model" in caplog.text
     assert (teacher.share, teacher.n_frames, teacher.precision) == (0.7, 1, "bf16")
     assert not teacher.recognizer.training
     assert not any(p.requires_grad for p in teacher.recognizer.parameters())
@@ -74,6 +78,14 @@ def test_a_teacher_of_other_symbols_is_refused(tmp_path):
         teacher_of(path)
 
 
+def test_symbols_of_another_order_are_refused_by_the_first(tmp_path):
+    path = saved(tmp_path / "teacher.pt")
+    student, text, _ = recognizer_of()
+    text = SimpleNamespace(vocabulary=SimpleNamespace(symbols=[*text.vocabulary.symbols[::-1]]))
+    with pytest.raises(UserError, match=r"not the same: no\. 0 is "):
+        build_teacher(replace(SETTINGS, teacher=path), student, "ctc", text)
+
+
 def test_a_teacher_of_another_sample_rate_is_refused(tmp_path):
     path = saved(tmp_path / "teacher.pt", "transform.features.sample_rate=8000")
     with pytest.raises(UserError, match="listens at 8000 Hz, this transform at 16000 Hz"):
@@ -86,7 +98,7 @@ def test_frames_with_labels_have_no_teacher(tmp_path):
 
 
 def test_a_teacher_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(UserError, match="nobody"):
+    with pytest.raises(UserError, match=r"^trainer\.teacher=.*nobody\.pt: .*no checkpoint there"):
         teacher_of(str(tmp_path / "nobody.pt"))
 
 
@@ -97,3 +109,14 @@ def test_every_key_arrives_in_the_step(tmp_path):
     stepper = build_trainer(config, tmp_path / "run", Several([])).stepper
     assert stepper.teacher.share == 0.25
     assert build_trainer(tiny(corpus), tmp_path / "run", Several([])).stepper.teacher is None
+
+
+@pytest.mark.parametrize("views", ["trainer.consistency=null", "trainer.consistency=0.2"])
+def test_frames_that_move_have_no_teacher(tmp_path, views):
+    path = saved(tmp_path / "teacher.pt")
+    corpus = f"dataset.path={pack_corpus(tmp_path, n_each=4)[1]}"
+    asked = (corpus, f"trainer.teacher={path}", "augment=everything", views)
+    with pytest.raises(UserError, match=r"Leave it out with ~augment\.features\.time_warp"):
+        build_trainer(tiny(*asked), tmp_path / "run", Several([]))
+    unmoved = tiny(*asked, "~augment.features.time_warp")
+    assert build_trainer(unmoved, tmp_path / "run", Several([])).stepper.teacher

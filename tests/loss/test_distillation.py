@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn import functional
 
 from src.batch import Emissions
 from src.loss import distillation
@@ -19,14 +18,15 @@ from tests.loss.test_ctc import N_TOKENS, emissions_of, probability
 SILENCE = [1.0] + [0.0] * (N_TOKENS - 1)
 
 
-def said_together(frames: Tensor) -> list[float]:
-    """What frames (n, V) of log-probabilities say, a token or none, by the sum over all paths."""
+def said_together(frames: Tensor) -> tuple[list[float], float]:
+    """What frames (n, V) of log-probabilities say, a token or none, by the sum over all paths, and
+    how probable it is that they say no more."""
     p = [probability(frames, target) for target in ((), *((k,) for k in range(1, N_TOKENS)))]
-    return [value / sum(p) for value in p]
+    return [value / sum(p) for value in p], sum(p)
 
 
-def by_hand(emissions: Emissions, i: int, n: int) -> list[list[float]]:
-    """The distributions of utterance i, each over `n` of its frames; blanks after its end."""
+def by_hand(emissions: Emissions, i: int, n: int) -> list[tuple[list[float], float]]:
+    """As `said_together`, each `n` frames of utterance i; blanks after its end."""
     length = int(emissions.lengths[i])
     valid = emissions.log_probs[i, :length]
     blank = torch.tensor(SILENCE).log()
@@ -42,23 +42,25 @@ def by_hand(emissions: Emissions, i: int, n: int) -> list[list[float]]:
 )
 def test_merged_frames_are_the_sum_over_the_paths_through_them(lengths, n, seed):
     emissions = emissions_of(*lengths, seed=seed)
-    found = merged(emissions, n)
+    found, kept = merged(emissions, n)
     assert found.shape == (len(lengths), -(-max(lengths) // n), N_TOKENS)
-    assert found.isfinite().all()
+    assert found.isfinite().all() and kept.shape == found.shape[:2]
     for i in range(len(lengths)):
         expected = by_hand(emissions, i, n)
-        expected += [SILENCE] * (found.shape[1] - len(expected))
-        for frame, hand in zip(found[i].exp().tolist(), expected, strict=True):
-            assert frame == pytest.approx(hand, abs=1e-5)
+        expected += [(SILENCE, 1.0)] * (found.shape[1] - len(expected))
+        for frame, share, hand in zip(found[i].exp().tolist(), kept[i], expected, strict=True):
+            assert frame == pytest.approx(hand[0], abs=1e-5)
+            assert share.item() == pytest.approx(hand[1], abs=1e-5)
 
 
 def test_a_token_a_blank_and_the_token_again_are_two_tokens():
     """So 1·0·1 has no place in one frame, while 1·1·1, 0·1·0 and their like have."""
     sure = torch.full((1, 3, N_TOKENS), math.log(1e-9))
     sure[0, [0, 1, 2], [1, 0, 1]] = 0.0
-    found = merged(Emissions(sure.log_softmax(-1), torch.tensor([3])), 3).exp()
+    found, kept = merged(Emissions(sure.log_softmax(-1), torch.tensor([3])), 3)
     # All that is left are paths of probability 1e-9: 1 in the first alone, in the last, in all.
-    assert found[0, 0].tolist() == pytest.approx([0, 1, 0], abs=1e-6)
+    assert found[0, 0].exp().tolist() == pytest.approx([0, 1, 0], abs=1e-6)
+    assert kept.item() == pytest.approx(0, abs=1e-6)
     assert probability(sure[0].log_softmax(-1), (1, 1)) == pytest.approx(1, abs=1e-6)
 
 
@@ -76,23 +78,35 @@ def test_the_divergence_is_that_of_the_utterances_one_by_one(lengths, n, seed):
     for i, (n_frames, _) in enumerate(lengths):
         says = by_hand(teacher, i, n)[:n_frames]
         for target, frame in itertools.zip_longest(
-            says, student.log_probs[i, :n_frames].double().exp().tolist(), fillvalue=SILENCE
+            says, student.log_probs[i, :n_frames].double().exp().tolist(), fillvalue=(SILENCE, 1.0)
         ):
-            heard = [(x, y) for x, y in zip(target, frame, strict=True) if x]
-            expected += divergence(*zip(*heard, strict=True))
+            heard = [(x, y) for x, y in zip(target[0], frame, strict=True) if x]
+            expected += target[1] * divergence(*zip(*heard, strict=True))
     found = distillation(student, teacher, n)
     assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_two_tokens_in_one_frame_teach_next_to_nothing():
+    """Whichever of them the student says, or none: the transcript tells."""
+    sure = torch.full((1, 2, N_TOKENS), math.log(1e-4))
+    sure[0, [0, 1], [1, 2]] = 0.0
+    teacher = Emissions(sure.log_softmax(-1), torch.tensor([2]))
+    for token in range(N_TOKENS):
+        said = torch.full((1, 1, N_TOKENS), math.log(1e-4))
+        said[0, 0, token] = 0.0
+        student = Emissions(said.log_softmax(-1), torch.tensor([1]))
+        assert distillation(student, teacher, 2) < 0.01
 
 
 def test_who_says_what_the_teacher_says_is_not_corrected():
     teacher = emissions_of(5, 3)
     assert distillation(teacher, teacher).item() == pytest.approx(0, abs=1e-6)
-    together = Emissions(merged(teacher, 2), torch.tensor([3, 2]))
+    together = Emissions(merged(teacher, 2).log_probs, torch.tensor([3, 2]))
     assert distillation(together, teacher, 2).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_the_gradient_is_the_difference_of_the_probabilities():
-    """∂KL(q ‖ softmax(z)) / ∂z = softmax(z) − q; none in padding, none for the teacher."""
+    """∂ w KL(q ‖ softmax(z)) / ∂z = w (softmax(z) − q); none in padding, none for the teacher."""
     lengths = torch.tensor([4, 2])
     logits = torch.randn(2, 4, N_TOKENS, generator=torch.Generator().manual_seed(1))
     logits.requires_grad_()
@@ -101,8 +115,8 @@ def test_the_gradient_is_the_difference_of_the_probabilities():
     student = Emissions(logits.log_softmax(-1), lengths)
     distillation(student, teacher, 2).backward()
     assert teacher.log_probs.grad is None
-    says = functional.pad(merged(teacher, 2), (0, 0, 0, 0)).exp()
-    expected = logits.detach().softmax(-1) - says
+    says, kept = merged(teacher, 2)
+    expected = kept[:, :, None] * (logits.detach().softmax(-1) - says.exp())
     expected[1, 2:] = 0
     torch.testing.assert_close(logits.grad, expected, atol=1e-6, rtol=1e-5)
 

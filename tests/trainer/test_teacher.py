@@ -125,6 +125,14 @@ def test_micro_batches_step_like_one_large_batch(consistency):
     torch.testing.assert_close(flat(parts), flat(whole), atol=1e-6, rtol=1e-5)
 
 
+def test_the_share_leaves_the_consistency_of_views_alone():
+    """(1 − s) CTC + s KL + α · consistency, so with s = 1 there is still something to agree on."""
+    weak, strong = (stepper_of(1.0, Halves(), consistency=weight) for weight in (0.2, 50.0))
+    for stepper in (weak, strong):
+        stepper.step([collate(UTTERANCES[:6])], 0)
+    assert not torch.allclose(flat(weak), flat(strong), atol=1e-4)
+
+
 def test_two_equal_views_are_taught_what_one_is_taught():
     one, two = stepper_of(0.5), stepper_of(0.5, consistency=0.2)
     reports = [stepper.step([collate(UTTERANCES)], 0) for stepper in (one, two)]

@@ -34,8 +34,8 @@ from src.utils.tables import counted, percent, table
 
 HELP = """\
 Builds the trainer that train.py builds from the same command line, takes a few steps to warm up,
-and measures the next ones: waiting for data, augmentation, teacher, front end, forward, loss, backward,
-optimizer. Two more steps are recorded by torch.profiler, for https://ui.perfetto.dev or
+and measures the next ones: waiting for data, augmentation, teacher, front end, forward, loss,
+backward, optimizer. Two more steps are recorded by torch.profiler, for https://ui.perfetto.dev or
 chrome://tracing.
 
   python -m scripts.profile -cn=deepspeech2 dataset.root=data/LibriSpeech

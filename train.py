@@ -86,13 +86,15 @@ def train(config: dict[str, Any], run_dir: Path) -> int:
     """One run in its folder, new or continued."""
     from src.logger import save_png, training_curves
     from src.utils import parallel
-    from src.utils.folders import remove_unbegun
+    from src.utils.folders import remove_unbegun, wait_until_gone
 
     try:
         trainer = start(config, run_dir)
     except Exception as error:
         if is_new(run_dir) and explain(error):  # a mistyped value leaves nothing worth a folder
-            remove_unbegun(run_dir)
+            # torchrun stops the first process, which tidies up, as soon as another one ends.
+            clear = remove_unbegun if parallel.is_first() else wait_until_gone
+            clear(run_dir)
         raise
     try:
         status = trainer.train()

@@ -19,8 +19,8 @@ def run_folder(resume: str | None, run_dir: str) -> str:
             f"resume={resume}: no checkpoints/last.pt in there. Name the folder of an earlier run "
             "(ls -d saved/*/*), or leave resume out to start a new one."
         )
-    folder = _agreed(resume or run_dir)
-    _was_there.setdefault(Path(folder).resolve(), os.path.lexists(folder))
+    folder, was_there = _agreed(resume or run_dir)
+    _was_there.setdefault(Path(folder).resolve(), was_there)
     return folder
 
 
@@ -46,12 +46,15 @@ def log_file(path: str) -> str:
     return path if os.environ.get("RANK", "0") == "0" else os.devnull
 
 
+def _agreed(folder: str) -> tuple[str, bool]:
+    """The folder and whether it is there, as the first process of several has it."""
+    return _from_first(folder) if "WORLD_SIZE" in os.environ else (folder, os.path.lexists(folder))
+
+
 @functools.cache
-def _agreed(value: str) -> str:
-    """The first process's `value`: the clocks of the others may say another second."""
-    if "WORLD_SIZE" not in os.environ:
-        return value
+def _from_first(folder: str) -> tuple[str, bool]:
+    # The clocks of the others may say another second, and the first may have made it by now.
     from src.utils import parallel
 
     parallel.start()
-    return parallel.from_first(value)
+    return parallel.from_first((folder, os.path.lexists(folder)))

@@ -1,6 +1,7 @@
 """One run a folder: neither two at once, nor a new one over an old one."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,3 +54,10 @@ def remove_unbegun(folder: Path) -> None:
         for path in written.values():
             path.unlink(missing_ok=True)
         folder.rmdir()
+
+
+def wait_until_gone(folder: Path, seconds: float = 10.0) -> None:
+    """Return when another process has removed the folder, or when it has had `seconds` to."""
+    end = time.monotonic() + seconds
+    while folder.exists() and time.monotonic() < end:
+        time.sleep(0.05)

@@ -94,6 +94,15 @@ def test_a_run_of_two_goes_on_as_two_as_if_never_stopped(commands_h5, tmp_path):
     assert torch.equal(weights(parts), weights(tmp_path / "whole"))
 
 
+def test_a_refusal_of_two_processes_is_a_sentence_and_leaves_nothing(commands_h5, tmp_path):
+    """Both cleared the folder away, and the second fell over what the first had taken."""
+    command = small(commands_h5, tmp_path / "run", *SAME, "trainer.teacher=reader")
+    result = run(*TORCHRUN, *command, timeout=SLACK)
+    assert result.returncode == 1 and not (tmp_path / "run").exists()
+    assert "error: trainer.teacher=reader: it writes 41 symbols" in result.stderr
+    assert "[rank" not in result.stderr and "Error executing job" not in result.stderr
+
+
 def test_a_sweep_of_several_processes_is_refused_and_leaves_nothing(commands_h5, tmp_path):
     command = small(commands_h5, tmp_path / "sweep", *SAME, "--multirun", "seed=1,2")
     result = run(*TORCHRUN, *command, timeout=SLACK)

@@ -2,15 +2,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from src.utils.errors import UserError
-from src.utils.folders import only_run_in, remove_unbegun
+from src.utils.folders import only_run_in, remove_unbegun, wait_until_gone
 from tests.conftest import REPOSITORY
 
 HOLD = """
 import sys
+import threading
 from src.utils.folders import only_run_in
 with only_run_in(sys.argv[1], resumed=False):
     print("held", flush=True)
@@ -103,3 +105,13 @@ def test_a_run_folder_goes_only_where_nothing_began_in_it(others, stays, tmp_pat
     assert folder.exists() == stays
     if stays:
         assert {path.name for path in folder.iterdir()} == {"config.yaml", "train.log", *others}
+
+
+def test_a_folder_is_waited_for_until_it_is_gone_but_not_for_ever(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    wait_until_gone(folder, seconds=0.1)
+    assert folder.exists()
+    threading.Timer(0.2, folder.rmdir).start()
+    wait_until_gone(folder, seconds=60)
+    assert not folder.exists()

@@ -16,7 +16,7 @@ from src.datasets import AudioFiles, Batches, Loader, make_loader
 from src.pipeline import Transcriber
 from src.recognizer import Recognizer
 from src.trainer import find_checkpoint, load_checkpoint, load_weights
-from src.utils.devices import PRECISIONS, pick_device
+from src.utils.devices import pick_device, pick_precision
 from src.utils.errors import UserError, nearest
 from src.utils.published import default_name
 
@@ -81,6 +81,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
     checkpoint = str(config["checkpoint"] or default_name())
     _check(config)
     device = pick_device(str(config["device"]))
+    precision = pick_precision(str(config["precision"]), device)
     file = find_checkpoint(checkpoint)
     text, recognizer, state = load_recognizer(file)
     if config["input"] is not None:
@@ -94,7 +95,7 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
         name = _name_of_part(node, corpus, str(config["part"]))
     unreadable = dict(dataset.unreadable)
     decoder = chosen_decoder(config["decoder"], file, state)
-    transcriber = _transcriber(recognizer.to(device), text, config, decoder)
+    transcriber = _transcriber(recognizer.to(device), text, config["decoder"], decoder, precision)
     only_greedy = list(transcriber.decoders) == ["greedy"]
     return Inference(
         transcriber,
@@ -110,13 +111,17 @@ def build_inference(config: Mapping[str, Any], corpus: str) -> Inference:
 
 
 def _transcriber(
-    recognizer: Recognizer, text: Any, config: Mapping[str, Any], decoder: Mapping[str, Any]
+    recognizer: Recognizer,
+    text: Any,
+    wanted: Mapping[str, Any],
+    decoder: Mapping[str, Any],
+    precision: str,
 ) -> Transcriber:
-    """With the decoder that was chosen for the checkpoint."""
+    """With the decoder that was chosen for the checkpoint, where another may have been wanted."""
     try:
-        return build_transcriber(recognizer, text, decoder, config["precision"])
+        return build_transcriber(recognizer, text, decoder, precision)
     except UserError as error:
-        if config["decoder"]["_target_"] == decoder["_target_"]:
+        if wanted["_target_"] == decoder["_target_"]:
             raise
         raise UserError(
             f"{error} decoder=auto took {decoder['language_model']}, which lies beside the "
@@ -194,8 +199,6 @@ def _name_of_part(node: Mapping[str, Any], corpus: str, part: str) -> str:
 
 def _check(config: Mapping[str, Any]) -> None:
     """Refuse at once what would otherwise be met after the checkpoint and the corpus are read."""
-    if config["precision"] not in PRECISIONS:
-        raise UserError(f"precision={config['precision']}: expected {', '.join(PRECISIONS)}.")
     n_pictures = config["n_pictures"]
     if type(n_pictures) is not int or n_pictures < 0:
         raise UserError(f"n_pictures={n_pictures}: expected a whole number from 0 up.")

@@ -1,10 +1,13 @@
 """Where tensors live and how precisely they are multiplied."""
 
 import contextlib
+import logging
 
 import torch
 
 from src.utils.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -33,6 +36,8 @@ def pick_device(name: str) -> torch.device:
 def pick_precision(name: str, device: torch.device) -> str:
     """The precision called `name`; "auto" is bf16 where `device` multiplies it natively.
 
+    fp16 on a CPU is warned of: a Conformer there makes no step in ten minutes.
+
     Raises:
         UserError: the name is unknown.
     """
@@ -40,6 +45,11 @@ def pick_precision(name: str, device: torch.device) -> str:
         return "bf16" if _multiplies_bf16(device) else "float32"
     if name not in PRECISIONS:
         raise UserError(f"precision={name}: expected auto, {', '.join(PRECISIONS)}.")
+    if name == "fp16" and device.type == "cpu":
+        logger.warning(
+            "precision=fp16: a CPU is several times slower in it than in float32, most of all in "
+            "convolutions; precision=auto takes what suits this one."
+        )
     return name
 
 

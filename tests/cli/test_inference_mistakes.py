@@ -20,7 +20,7 @@ MISTAKES = {
     "input=nowhere": "nowhere: no such file or folder",
     "part=dev": "part=dev: dataset=librispeech has no such part; there are test, train, validation",
     "part=root": "part=root: dataset=librispeech has no such part",
-    "precision=half": "precision=half: expected float32, bf16, fp16",
+    "precision=half": "precision=half: expected auto, float32, bf16, fp16",
     "n_pictures=-1": "n_pictures=-1: expected a whole number from 0 up",
     "n_pictures=few": "n_pictures=few: expected a whole number from 0 up",
     "n_decoders=-1": "n_decoders=-1: expected a whole number from 0 up, or null",

@@ -77,3 +77,12 @@ def test_auto_agrees_with_what_linux_says_of_this_cpu():
 def test_an_unknown_name_of_a_precision_is_told_with_auto_among_the_others():
     with pytest.raises(UserError, match="precision=half: expected auto, float32, bf16, fp16"):
         pick_precision("half", CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "n_told"), [("fp16", "cpu", 1), ("fp16", "cuda", 0), ("bf16", "cpu", 0)]
+)
+def test_fp16_on_a_cpu_is_taken_with_a_warning(name, device, n_told, caplog):
+    assert pick_precision(name, torch.device(device)) == name
+    assert [r.levelname for r in caplog.records] == ["WARNING"] * n_told
+    assert all("precision=auto" in r.getMessage() for r in caplog.records)

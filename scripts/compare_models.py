@@ -32,6 +32,7 @@ N_TOKENS = 29
 N_FEATURES = {  # that a config is meant for, where these are not 80
     "cnn_gru": 201,
     "convnet": 70,
+    "convnet_medium": 40,
     "convnet_small": 40,
     "deepspeech2": 128,
     "deepspeech2_conv": 128,

@@ -4,10 +4,16 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from src.batch import Emissions
-from src.models.checks import check_channels, check_share, check_whole
+from src.batch import DeepEmissions, Emissions
+from src.models.checks import check_channels, check_intermediate, check_share, check_whole
 from src.models.frames import enter, strided_lengths
-from src.models.layers import BiRecurrence, ConvStack, MaskedBatchNorm, log_probabilities
+from src.models.layers import (
+    BiRecurrence,
+    ConvStack,
+    MaskedBatchNorm,
+    emitted,
+    log_probabilities,
+)
 from src.utils.errors import UserError
 
 KERNELS = (5, 5, 3, 3)  # of each convolution, over time and frequency alike
@@ -30,6 +36,8 @@ class ConvNet(nn.Module):
         rnn_width: units of an LSTM in each direction.
         n_rnn_layers: LSTMs, 1 … 10.
         dropout: share of each LSTM's inputs set to zero in training, 0 … 1.
+        intermediate: LSTMs, counted from 1, behind which the head reads too in training, before
+            the last.
 
     Raises:
         UserError: a value outside these ranges.
@@ -45,6 +53,7 @@ class ConvNet(nn.Module):
         rnn_width: int = 512,
         n_rnn_layers: int = 2,
         dropout: float = 0.0,
+        intermediate: Sequence[int] = (),
     ) -> None:
         super().__init__()
         _check_features(n_features)
@@ -52,24 +61,29 @@ class ConvNet(nn.Module):
         check_whole("model.n_rnn_layers", n_rnn_layers, 1, 10)
         check_whole("model.rnn_width", rnn_width, 1, 8192)
         check_share("model.dropout", dropout)
+        check_intermediate(intermediate, n_rnn_layers)
         self.convs = _convolutions(n_features, channels)
         widths = [self.convs.n_outputs] + [rnn_width] * (n_rnn_layers - 1)
         self.rnns = nn.ModuleList(BiRecurrence(nn.LSTM, n, rnn_width, "sum") for n in widths)
         self.norms = nn.ModuleList(MaskedBatchNorm(rnn_width) for _ in widths[1:])
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(rnn_width, n_tokens)
+        self.intermediate = tuple(intermediate)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Frames emitted for `lengths` feature frames, (B,) int64: ⌈lengths / 4⌉."""
         return strided_lengths(lengths, self.time_stride)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Emissions:
+    def forward(self, features: Tensor, lengths: Tensor) -> Emissions | DeepEmissions:
         """Features (B, T, F) and their lengths (B,) to log-probabilities (B, ⌈T / 4⌉, V)."""
         x, frames = self.convs(*enter(features, lengths))  # (B, T_out, F' · C)
         x = self.rnns[0](self.dropout(x), frames)  # (B, T_out, D)
-        for norm, rnn in zip(self.norms, self.rnns[1:], strict=True):
+        between = []
+        for i, (norm, rnn) in enumerate(zip(self.norms, self.rnns[1:], strict=True), 1):
+            if self.training and i in self.intermediate:
+                between.append(log_probabilities(self.head(x)))
             x = rnn(self.dropout(norm(x, frames)), frames)
-        return Emissions(log_probabilities(self.head(x)), frames.lengths)
+        return emitted(log_probabilities(self.head(x)), frames.lengths, between)
 
 
 def _convolutions(n_features: int, channels: Sequence[int]) -> ConvStack:

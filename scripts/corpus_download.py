@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scripts.prepare_speech_commands import unpack
-from src.datasets.common_voice import ADVICE
-from src.datasets.listing import lines_of
+from src.datasets.corpora.common_voice import ADVICE
+from src.datasets.corpora.listing import lines_of
 from src.utils.download import fetch
 from src.utils.errors import UserError
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from src.datasets.listing import SPLITS, Flaw, Row
+from src.datasets.corpora.listing import SPLITS, Flaw, Row
 from src.logger.pictures import new_figure, to_rgb
 from src.utils.tables import counted, table
 

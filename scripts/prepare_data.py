@@ -16,11 +16,11 @@ from scripts.corpus_download import download
 from scripts.corpus_summary import histogram, report, summarise
 from src.build import build_text
 from src.cli import CONFIGS, in_quotes
-from src.datasets.catalogue import NAMES, reader_of
-from src.datasets.held_out import HeldOut
-from src.datasets.listed_corpus import measured
-from src.datasets.listing import Flaw, Row, flaw_of, listed
-from src.datasets.manifest import write_manifest
+from src.datasets.corpora.catalogue import NAMES, reader_of
+from src.datasets.corpora.held_out import HeldOut
+from src.datasets.corpora.listed_corpus import measured
+from src.datasets.corpora.listing import Flaw, Row, flaw_of, listed
+from src.datasets.corpora.manifest import write_manifest
 from src.datasets.rejections import Rejections
 from src.datasets.selection import UNWRITABLE, WITHOUT_WORDS
 from src.logger.pictures import save_png

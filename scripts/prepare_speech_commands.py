@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from src.datasets.commands_folder import SPLITS, scan_folder, some, with_training_clips
-from src.datasets.commands_writer import CLIP_SAMPLES, Packed, write_clips
+from src.datasets.commands.folder import SPLITS, scan_folder, some, with_training_clips
+from src.datasets.commands.writer import CLIP_SAMPLES, Packed, write_clips
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.datasets.librispeech_index import index_file, write_index
-from src.datasets.librispeech_scan import Stamps, id_hash
+from src.datasets.librispeech.index import index_file, write_index
+from src.datasets.librispeech.scan import Stamps, id_hash
 from src.utils.packed import PackedStrings
 
 CHAPTERS_OF_A_SPEAKER = 2

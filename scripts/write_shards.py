@@ -12,7 +12,7 @@ from src.build.targets import subnode
 from src.build.training import BUILT, READING
 from src.cli import explain
 from src.datasets import make_loader
-from src.datasets.shard_writer import write_shards
+from src.datasets.shards.writer import write_shards
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
 from src.utils.tables import counted

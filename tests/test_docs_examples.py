@@ -40,7 +40,7 @@ def write_examples(tree: Path) -> None:
     for name, body in files.items():
         assert not (ROOT / name).exists()
         (tree / name).write_text(body, encoding="utf-8")
-    for module, name in (("models.gru", "GRU"), ("datasets.listed", "Listed")):
+    for module, name in (("models.gru", "GRU"), ("datasets.corpora.listed", "Listed")):
         room = module.split(".")[0]
         with (tree / "src" / room / "__init__.py").open("a", encoding="utf-8") as file:
             file.write(f"\nfrom src.{module} import {name}\n__all__ += [{name!r}]\n")

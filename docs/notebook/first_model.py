@@ -70,8 +70,8 @@ print({part: f"{len(names)} clips" for part, names in lists.items()})
 # They are packed into one file, which is quick to read in any order.
 
 # %%
-from src.datasets.commands_folder import scan_folder
-from src.datasets.commands_writer import write_clips
+from src.datasets.commands.folder import scan_folder
+from src.datasets.commands.writer import write_clips
 
 packed = write_clips(scan_folder(clips), folder / "commands.h5", source="eSpeak NG", n_threads=1)
 packed.summary()

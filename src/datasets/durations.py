@@ -4,17 +4,20 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from src.datasets.librispeech_scan import measure
+from src import audio
 from src.utils.errors import UserError
 from src.utils.mapped import MappedArrays, write_arrays
 
 logger = logging.getLogger(__name__)
 
 GONE = 0  # the key of a file that isn't there
+BLOCK = 10_000  # files measured before the next are queued
 
 
 def durations_of(
@@ -42,6 +45,36 @@ def durations_of(
     durations_s, reasons = measure(root, paths, _looked_up(known, keys))
     if not np.all(np.isin(keys[np.isfinite(durations_s)], known[0])):
         _keep(file, keys, durations_s)
+    return durations_s, reasons
+
+
+def measure(
+    part: Path, paths: Sequence[str], durations_s: np.ndarray
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Fill in unknown durations from the audio headers.
+
+    Args:
+        paths: n files below the part.
+        durations_s: (n,) float32, NaN where unknown; left as it is.
+
+    Returns:
+        (n,) float32, still NaN where a header can't be read; and why, by row.
+    """
+    unknown = np.flatnonzero(np.isnan(durations_s))
+    if not len(unknown):
+        return durations_s, {}
+    durations_s, reasons = durations_s.copy(), {}
+    bar = tqdm(total=len(unknown), desc=f"{part.name}: durations", unit="file", disable=None)
+    with ThreadPoolExecutor() as pool, bar:
+        for start in range(0, len(unknown), BLOCK):
+            block = unknown[start : start + BLOCK].tolist()
+            found = pool.map(lambda row: _duration_s(part / paths[row]), block)
+            for row, result in zip(block, found, strict=True):
+                if isinstance(result, UserError):
+                    reasons[row] = str(result)
+                else:
+                    durations_s[row] = result
+                bar.update()
     return durations_s, reasons
 
 
@@ -88,3 +121,10 @@ def _keep(file: Path, keys: np.ndarray, durations_s: np.ndarray) -> None:
         write_arrays(file, {}, {"keys": keys, "durations_s": durations_s})
     except UserError as error:
         logger.warning("Durations are not kept, each start will measure all again: %s", error)
+
+
+def _duration_s(path: Path) -> float | UserError:
+    try:
+        return audio.duration_s(path)
+    except UserError as error:
+        return error

@@ -10,8 +10,8 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from src.batch import Utterance
+from src.datasets.corpora.folder import Folder
 from src.datasets.files import safe_name
-from src.datasets.folder import Folder
 from src.datasets.selection import check_limits
 from src.utils.errors import UserError
 from src.utils.packed import PackedStrings

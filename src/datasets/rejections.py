@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+NO_AUDIO = "with a transcript but no audio"
+NO_TRANSCRIPT = "with audio but no transcript"
+LISTED_TWICE = "listed more than once, first line used"
+EXTRA_AUDIO = "in a second audio file of an utterance"
 N_NAMED = 3  # ids shown for each reason; the rest is a count
 
 

@@ -132,7 +132,7 @@ def _code() -> str:
     """A digest of the code that decides."""
     digest = hashlib.sha256()
     for folder in (Path(src.text.__file__).parent, Path(__file__).parent):
-        for file in sorted(folder.glob("*.py")):
+        for file in sorted(folder.rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -14,7 +14,7 @@ from src.logger import Several
 from src.trainer import Settings, save_checkpoint
 from src.utils.errors import UserError
 from tests.build.configs import tiny
-from tests.datasets.commands import pack_corpus
+from tests.datasets.commands.tiny_commands import pack_corpus
 from tests.trainer.conftest import DEFAULTS
 
 SETTINGS = Settings(**DEFAULTS)

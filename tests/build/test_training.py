@@ -12,7 +12,7 @@ from src.build.training import build_loaders, build_optimizer, describe
 from src.logger import Several
 from src.utils.errors import UserError
 from tests.build.configs import tiny
-from tests.datasets.commands import pack_corpus
+from tests.datasets.commands.tiny_commands import pack_corpus
 from tests.datasets.tiny_corpus import write_chapter
 
 CPU = torch.device("cpu")

@@ -20,8 +20,8 @@ from tests.cli.in_process import (
     text,
     untrained,
 )
-from tests.datasets.commands import pack_corpus
-from tests.datasets.test_speech_commands_damaged import spoil
+from tests.datasets.commands.test_damaged import spoil
+from tests.datasets.commands.tiny_commands import pack_corpus
 from tests.datasets.tiny_corpus import write_chapter
 from tests.recordings import TONE, write
 

@@ -5,7 +5,7 @@ import pytest
 from src.logger import read_log
 from src.trainer import load_checkpoint
 from tests.cli.in_process import call
-from tests.datasets.commands import pack_corpus
+from tests.datasets.commands.tiny_commands import pack_corpus
 
 
 @pytest.fixture

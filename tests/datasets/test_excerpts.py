@@ -9,8 +9,9 @@ import pytest
 import soundfile
 
 from src.batch import to_int16
-from src.datasets import AudioFiles, Folder, LibriSpeech, Mixture, cached, pcm_builder
-from src.datasets.shard_writer import write_shards
+from src.datasets import AudioFiles, Folder, LibriSpeech, Mixture, cached
+from src.datasets.loading import pcm_builder
+from src.datasets.shards.writer import write_shards
 from src.utils.errors import UserError
 
 RATE = 16_000

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from src.datasets import SpeechCommands, SpeechCommandsCSR
-from tests.datasets.commands import pack_corpus
+from tests.datasets.commands.tiny_commands import pack_corpus
 from tests.fuzz.audio import plausible, speech
 from tests.fuzz.mutations import damaged, scribbled
 from tests.fuzz.pool import expect

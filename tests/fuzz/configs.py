@@ -20,7 +20,7 @@ from src.cli import CONFIGS, explain
 from src.logger import standard_loggers
 from src.utils.errors import UserError
 from src.utils.seeding import seed_everything
-from tests.datasets.commands import pack_corpus
+from tests.datasets.commands.tiny_commands import pack_corpus
 from tests.fuzz.mutations import scribbled
 from tests.fuzz.pool import expect
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from src.datasets import AudioFiles, LibriSpeech, cached
-from src.datasets.commands_folder import SPLITS, scan_folder
+from src.datasets.commands.folder import SPLITS, scan_folder
 from src.text import Characters
-from tests.datasets.commands import write_corpus
+from tests.datasets.commands.tiny_commands import write_corpus
 from tests.datasets.tiny_corpus import write_chapter
 from tests.fuzz.mutations import damaged, scribbled
 from tests.fuzz.pool import expect

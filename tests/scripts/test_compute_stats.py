@@ -12,7 +12,7 @@ from src.build import build, build_recognizer, build_text, build_trainer, load_r
 from src.datasets import collate
 from src.logger import standard_loggers
 from src.transforms import read_statistics
-from tests.datasets.commands import pack_corpus
+from tests.datasets.commands.tiny_commands import pack_corpus
 
 STORED = ["transform=logmel80_stored", "device=cpu", "loader.n_workers=0", "loader.batch_size=4"]
 TINY = ["model=convnet_small", "model.channels=[4,4,4,4]", "model.rnn_width=8", "name=t"]

@@ -14,10 +14,10 @@ from scripts.corpus_summary import summarise
 from scripts.prepare_data import main
 from src.cli import CONFIGS
 from src.datasets import AN4, CommonVoice, Folder, LibriSpeech, LJSpeech, VoxForge
-from src.datasets.librispeech_rows import is_validation_speaker
-from src.datasets.listing import Flaw, Row
+from src.datasets.corpora.listing import Flaw, Row
+from src.datasets.librispeech.rows import is_validation_speaker
 from src.text import Characters
-from tests.datasets import commands
+from tests.datasets.commands import tiny_commands
 from tests.datasets.tiny_corpora import (
     append,
     damaged,
@@ -140,12 +140,12 @@ def test_without_dev_the_speakers_are_held_out_that_librispeech_holds_out(prepar
 
 
 def test_speech_commands_have_their_official_lists(prepare, tmp_path):
-    commands.write_corpus(tmp_path / "speech_commands", n_each=1)
+    tiny_commands.write_corpus(tmp_path / "speech_commands", n_each=1)
     _, lines = prepare("speech_commands")
     found = {line["id"]: (line["split"], line["text"]) for line in lines}
     for path in (tmp_path / "speech_commands").glob("*/*.wav"):
         clip = f"{path.parent.name}/{path.stem}"
-        assert found[commands.safe(clip)] == (commands.split_of(clip), path.parent.name)
+        assert found[tiny_commands.safe(clip)] == (tiny_commands.split_of(clip), path.parent.name)
 
 
 def test_every_row_that_is_left_out_has_a_reason(prepare, tmp_path, capsys):

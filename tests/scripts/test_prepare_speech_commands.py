@@ -15,9 +15,9 @@ import soundfile
 
 from scripts.prepare_speech_commands import main
 from src.datasets import SpeechCommands
-from src.datasets.commands_folder import SPLITS, scan_folder
+from src.datasets.commands.folder import SPLITS, scan_folder
 from tests.conftest import REPOSITORY
-from tests.datasets.commands import (
+from tests.datasets.commands.tiny_commands import (
     SECOND,
     SPEAKERS,
     WORDS,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.prepare_speech_commands import SHA256, main
-from tests.datasets.commands import write_corpus
+from tests.datasets.commands.tiny_commands import write_corpus
 
 ARCHIVE = "speech_commands_v0.02.tar.gz"
 

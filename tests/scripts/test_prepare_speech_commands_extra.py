@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from scripts.prepare_speech_commands import main
-from src.datasets.commands_folder import SPLITS
-from tests.datasets.commands import SECOND, split_of, write_clip, write_corpus
+from src.datasets.commands.folder import SPLITS
+from tests.datasets.commands.tiny_commands import SECOND, split_of, write_clip, write_corpus
 
 
 @pytest.fixture

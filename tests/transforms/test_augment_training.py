@@ -11,7 +11,7 @@ from src.transforms import ColouredNoise, Identity, Speed, WaveformSteps
 from src.utils.errors import UserError
 from tests.build.configs import tiny
 from tests.cli.in_process import call
-from tests.datasets.commands import pack_corpus
+from tests.datasets.commands.tiny_commands import pack_corpus
 from tests.trainer.conftest import log_lines, make_trainer, weights
 from tests.trainer.test_no_hidden_waiting import (
     MODELS,

@@ -1,0 +1,1 @@
+"""From a dataset to batches: their order, the worker processes, and the cache of read audio."""

@@ -1,0 +1,1 @@
+"""Recordings packed into tar files that are read from front to back."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.synthetic_manifest import write_manifest
+from scripts.benchmarks.synthetic_manifest import write_manifest
 from src.datasets import Batches, LibriSpeech
 from src.text import Characters
 from src.utils.arguments import whole_number

@@ -15,8 +15,8 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from scripts.generated_clips import SAMPLE_RATE, make_clip
-from scripts.generated_speakers import TEST_ONLY_ACCENT, Speaker, cast_speakers
+from scripts.speaking.cast import TEST_ONLY_ACCENT, Speaker, cast_speakers
+from scripts.speaking.clips import SAMPLE_RATE, make_clip
 from scripts.speaking.processes import in_fresh_processes
 from src.text.dictionaries import SPEECH_COMMANDS
 from src.utils.arguments import whole_number

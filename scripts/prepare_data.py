@@ -12,8 +12,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from scripts.corpus_download import download
-from scripts.corpus_summary import histogram, report, summarise
+from scripts.preparing.download import download
+from scripts.preparing.summary import histogram, report, summarise
 from src.build import build_text
 from src.cli import CONFIGS, in_quotes
 from src.datasets.corpora.catalogue import NAMES, reader_of

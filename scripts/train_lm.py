@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.lm_text import Units, add_text_arguments, check_text, listed, printed
+from scripts.learning.text import Units, add_text_arguments, check_text, listed, printed
 from src.language_models import (
     EOS,
     EXACT,

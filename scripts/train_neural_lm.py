@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from scripts.kept_training import NEXT_TIME, Kept, add_learning_arguments, check_precision
-from scripts.lm_text import Units, add_text_arguments, check_text, listed, printed
+from scripts.learning.kept import NEXT_TIME, Kept, add_learning_arguments, check_precision
+from scripts.learning.text import Units, add_text_arguments, check_text, listed, printed
 from src.language_models import UNK, NeuralLM
 from src.language_models.neural import LARGEST
 from src.language_models.neural_training import Learner, Recipe, Text

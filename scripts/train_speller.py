@@ -14,8 +14,8 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from scripts.kept_training import NEXT_TIME, Kept, add_learning_arguments, check_precision
-from scripts.lm_text import Units, add_text_arguments, check_text, printed, words_in
+from scripts.learning.kept import NEXT_TIME, Kept, add_learning_arguments, check_precision
+from scripts.learning.text import Units, add_text_arguments, check_text, printed, words_in
 from src.build import build_inference, load_recognizer, plain
 from src.build.inference import Inference
 from src.cli import CONFIGS, explain

@@ -86,3 +86,11 @@ def test_a_broken_import_rule_would_be_seen(tmp_path):
     bad = tmp_path / "bad.py"
     bad.write_text("def f():\n    from src.trainer import Trainer\n")
     assert rooms_imported(bad) == {"trainer"}
+
+
+def test_every_file_in_scripts_is_a_command():
+    """What commands are made of lies in folders below, so that a listing shows what there is."""
+    files = sorted((ROOT / "scripts").glob("[!_]*.py"))
+    assert len(files) >= 30
+    for file in files:
+        assert '__name__ == "__main__"' in file.read_text(encoding="utf-8"), file.name

@@ -46,8 +46,8 @@ torch.set_num_threads(1)  # in so small a model threads wait for each other long
 import numpy as np
 import soundfile
 
-from scripts.generated_clips import SAMPLE_RATE, make_clip
-from scripts.generated_speakers import cast_speakers
+from scripts.speaking.cast import cast_speakers
+from scripts.speaking.clips import SAMPLE_RATE, make_clip
 from src.utils.espeak import Espeak
 
 WORDS = ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"]

@@ -1,1 +1,1 @@
-"""What scripts.speak_text is made of: sentences, speakers, synthesisers, a corpus."""
+"""Speakers, synthesisers and clips of scripts.speak_text and scripts.generate_commands."""

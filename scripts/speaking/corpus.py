@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from scripts.generated_clips import resample
+from scripts.speaking.clips import resample
 from scripts.speaking.engines import Engine
 from scripts.speaking.processes import in_fresh_processes
 from scripts.speaking.speakers import Speaker, cast

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from scripts.generated_speakers import ACCENTS, TEST_ONLY_ACCENT, VARIANTS
+from scripts.speaking.cast import ACCENTS, TEST_ONLY_ACCENT, VARIANTS
 from scripts.speaking.speakers import Speaker
 from src.utils.errors import UserError
 from src.utils.espeak import FASTEST, SLOWEST, Espeak

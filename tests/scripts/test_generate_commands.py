@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from scripts import generate_commands
-from scripts.generated_clips import CLIP_SAMPLES, add_noise, place, resample, speak_within_a_second
-from scripts.generated_speakers import ACCENTS, TEST_ONLY_ACCENT, VARIANTS, Speaker, cast_speakers
+from scripts.speaking.cast import ACCENTS, TEST_ONLY_ACCENT, VARIANTS, Speaker, cast_speakers
+from scripts.speaking.clips import CLIP_SAMPLES, add_noise, place, resample, speak_within_a_second
 from src.text.dictionaries import SPEECH_COMMANDS
 from src.utils.errors import UserError
 from src.utils.espeak import Espeak

@@ -10,8 +10,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from scripts.corpus_summary import summarise
 from scripts.prepare_data import main
+from scripts.preparing.summary import summarise
 from src.cli import CONFIGS
 from src.datasets import AN4, CommonVoice, Folder, LibriSpeech, LJSpeech, VoxForge
 from src.datasets.corpora.listing import Flaw, Row

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.corpus_download import ARCHIVES
 from scripts.prepare_data import main
+from scripts.preparing.download import ARCHIVES
 from tests.datasets.tiny_corpora import write_an4, write_ljspeech, write_voxforge
 from tests.utils.flaky_server import flaky_server
 

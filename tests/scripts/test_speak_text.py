@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from scripts import speak_text
-from scripts.generated_speakers import VARIANTS
+from scripts.speaking.cast import VARIANTS
 from scripts.speaking.corpus import level, share_out, speak_corpus
 from scripts.speaking.engines import EspeakEngine, KokoroEngine, PiperEngine
 from scripts.speaking.sentences import read_sentences

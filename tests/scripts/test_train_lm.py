@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from scripts.lm_text import Units
+from scripts.learning.text import Units
 from scripts.train_lm import main, parse
 from src.language_models import BOS, EOS, SPACE, UNK, NGram, estimate, read_arpa
 from tests.conftest import REPOSITORY

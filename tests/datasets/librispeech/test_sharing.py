@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scripts.benchmark_manifest import PART, in_workers, open_corpus
-from scripts.synthetic_manifest import write_manifest
+from scripts.benchmarks.synthetic_manifest import write_manifest
 from src.datasets import LibriSpeech
 from src.datasets.librispeech.index import load_index
 from src.text import Characters

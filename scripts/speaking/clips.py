@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scripts.generated_speakers import Speaker
+from scripts.speaking.cast import Speaker
 from src.utils.errors import UserError
 from src.utils.espeak import FASTEST, Espeak
 

@@ -1,0 +1,1 @@
+"""Parts of scripts.prepare_data: fetching a corpus, telling what it holds."""

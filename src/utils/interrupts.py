@@ -1,6 +1,7 @@
 """Ctrl-C as a wish to leave, not as an accident of ours that deserves a traceback."""
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -39,15 +40,23 @@ def _lost_ones_come_again() -> Iterator[None]:
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):
             before(unraisable)
             return
-        timer = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT))
-        timer.daemon = True
-        timer.start()
+        for n in itertools.count():
+            # On a busy machine it comes before this hook is left, where it would be dropped again.
+            with contextlib.suppress(KeyboardInterrupt):
+                _send_in(AGAIN_SECONDS * 2**n)
+                return
 
     sys.unraisablehook = hook
     try:
         yield
     finally:
         sys.unraisablehook = before
+
+
+def _send_in(seconds: float) -> None:
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    timer.start()  # waits until the thread runs
 
 
 @contextlib.contextmanager

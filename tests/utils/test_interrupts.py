@@ -33,7 +33,10 @@ def test_ctrl_c_becomes_one_line_and_the_status_that_shells_expect(capsys):
     assert capsys.readouterr().err == "\npack: interrupted; run it again\n"
 
 
-def test_ctrl_c_counts_also_where_python_drops_what_is_raised(capsys):
+@pytest.mark.parametrize("seconds", [0.001, 1e-9], ids=["in time", "while it is being sent"])
+def test_ctrl_c_counts_also_where_python_drops_what_is_raised(seconds, monkeypatch, capsys):
+    monkeypatch.setattr("src.utils.interrupts.AGAIN_SECONDS", seconds)
+
     class Dying:
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGINT)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from src.utils import flac, mp3, ogg
-from src.utils.containers import missing_bytes
+from src.audio import flac, mp3, ogg
+from src.audio.containers import missing_bytes
 from src.utils.errors import UserError
 
 MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz; outside, a header is damaged, not exotic

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.utils.decoding import (
+from src.audio.decoding import (
     decode,
     decode_with_av,
     open_av,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.utils.containers import missing_bytes
+from src.audio.containers import missing_bytes
 
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 8_000)
 FORMATS = {

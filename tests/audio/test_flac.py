@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.utils.flac import stream_info
+from src.audio.flac import stream_info
 
 NOISE = np.random.default_rng(1).uniform(-0.9, 0.9, (4_000, 2))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.utils.ogg import damage
+from src.audio.ogg import damage
 
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 32_000)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from src import audio
-from src.utils.decoding import decode_with_av
+from src.audio.decoding import decode_with_av
 from tests.recordings import RATE, TONE, encode, write
 
 

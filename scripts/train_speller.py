@@ -20,7 +20,7 @@ from src.build import build_inference, load_recognizer, plain
 from src.build.inference import Inference
 from src.cli import CONFIGS, explain
 from src.language_models import lines
-from src.models.segments import segments
+from src.models.parts.segments import segments
 from src.models.spelled import Spelled
 from src.models.speller import GROUPS, Speller
 from src.spelling import Confusions, Learner, Recipe, Written

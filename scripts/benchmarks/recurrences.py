@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from src.models.frames import Frames
-from src.models.layers import BiRecurrence
+from src.models.parts.frames import Frames
+from src.models.parts.layers import BiRecurrence
 
 
 class TheirRecurrence(nn.Module):

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from src.export.graph import Graph, replace
-from src.models.frames import Frames
-from src.models.layers import BiRecurrence
-from src.models.one_way import OneWay
+from src.models.parts.frames import Frames
+from src.models.parts.layers import BiRecurrence
+from src.models.parts.one_way import OneWay
 
 
 class Directions(nn.Module):

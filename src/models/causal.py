@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.batch import Emissions
-from src.models.checks import check_share, check_whole
-from src.models.frames import enter, strided_lengths
-from src.models.layers import log_probabilities
-from src.models.one_way import OneWay, kind_of_rnn
+from src.models.parts.checks import check_share, check_whole
+from src.models.parts.frames import enter, strided_lengths
+from src.models.parts.layers import log_probabilities
+from src.models.parts.one_way import OneWay, kind_of_rnn
 
 KERNEL = 3  # of each convolution, over time and frequency alike
 STRIDE = 2

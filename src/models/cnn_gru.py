@@ -3,9 +3,9 @@
 from torch import Tensor, nn
 
 from src.batch import Emissions
-from src.models.checks import check_share, check_whole
-from src.models.frames import enter, strided_lengths
-from src.models.layers import BiRecurrence, ConvStack, MaskedBatchNorm, log_probabilities
+from src.models.parts.checks import check_share, check_whole
+from src.models.parts.frames import enter, strided_lengths
+from src.models.parts.layers import BiRecurrence, ConvStack, MaskedBatchNorm, log_probabilities
 
 # Of each convolution: share of the feature maps, kernel (time, frequency), stride (time,
 # frequency). 201 bins become 67, 34 and 17: harmonics of 100 to 200 Hz lie 3 to 5 bins apart, so

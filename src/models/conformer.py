@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.batch import DeepEmissions, Emissions
-from src.models.checks import check_intermediate, check_share, check_whole
-from src.models.frames import Frames, enter, strided_lengths
-from src.models.layers import emitted, log_probabilities
-from src.models.time_conv import TimeConv
+from src.models.parts.checks import check_intermediate, check_share, check_whole
+from src.models.parts.frames import Frames, enter, strided_lengths
+from src.models.parts.layers import emitted, log_probabilities
+from src.models.parts.time_conv import TimeConv
 from src.utils.errors import UserError
 
 NORM_EPS = 1e-3  # frames alike in every bin have no variance; 1e-5 would blow up their gradient

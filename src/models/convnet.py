@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from src.batch import DeepEmissions, Emissions
-from src.models.checks import check_channels, check_intermediate, check_share, check_whole
-from src.models.frames import enter, strided_lengths
-from src.models.layers import (
+from src.models.parts.checks import check_channels, check_intermediate, check_share, check_whole
+from src.models.parts.frames import enter, strided_lengths
+from src.models.parts.layers import (
     BiRecurrence,
     ConvStack,
     MaskedBatchNorm,

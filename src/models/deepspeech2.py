@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.batch import DeepEmissions, Emissions
-from src.models.checks import check_intermediate, check_share, check_whole
-from src.models.frames import Frames, enter, strided_lengths
-from src.models.layers import BiRecurrence, emitted, log_probabilities
+from src.models.parts.checks import check_intermediate, check_share, check_whole
+from src.models.parts.frames import Frames, enter, strided_lengths
+from src.models.parts.layers import BiRecurrence, emitted, log_probabilities
 
 # Under a time mask and in digital silence every bin of a frame is alike. Its variance is 0, and
 # LayerNorm's usual 1e-5 would multiply gradients by 300 a layer: norms of 4e7, which clipping

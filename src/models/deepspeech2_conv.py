@@ -6,9 +6,9 @@ Amodei et al. 2015, "Deep Speech 2", arXiv 1512.02595, sections 3.2 – 3.5.
 from torch import Tensor, nn
 
 from src.batch import Emissions
-from src.models.checks import check_share, check_whole
-from src.models.frames import enter, strided_lengths
-from src.models.layers import BiRecurrence, ConvStack, MaskedBatchNorm, log_probabilities
+from src.models.parts.checks import check_share, check_whole
+from src.models.parts.frames import enter, strided_lengths
+from src.models.parts.layers import BiRecurrence, ConvStack, MaskedBatchNorm, log_probabilities
 
 # Of each convolution: channels, kernel (time, frequency), stride (time, frequency).
 CONVOLUTIONS = (

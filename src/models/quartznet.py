@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.batch import Emissions
-from src.models.checks import check_share, check_whole
-from src.models.frames import Frames, enter, strided_lengths
-from src.models.layers import MaskedBatchNorm, log_probabilities
-from src.models.time_conv import TimeConv
+from src.models.parts.checks import check_share, check_whole
+from src.models.parts.frames import Frames, enter, strided_lengths
+from src.models.parts.layers import MaskedBatchNorm, log_probabilities
+from src.models.parts.time_conv import TimeConv
 
 # Of each group of blocks: share of `width`, kernel.
 GROUPS = ((1, 33), (1, 39), (2, 51), (2, 63), (2, 75))

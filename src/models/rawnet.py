@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.batch import Emissions
-from src.models.checks import check_share, check_whole
-from src.models.frames import Frames, enter, strided_lengths
-from src.models.layers import BiRecurrence, MaskedBatchNorm, log_probabilities
-from src.models.time_conv import TimeConv
+from src.models.parts.checks import check_share, check_whole
+from src.models.parts.frames import Frames, enter, strided_lengths
+from src.models.parts.layers import BiRecurrence, MaskedBatchNorm, log_probabilities
+from src.models.parts.time_conv import TimeConv
 from src.utils.errors import UserError
 
 LOOKS = 8  # at most, at each filter's output in a frame, whose mean square is its energy

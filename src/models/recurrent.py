@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.batch import Emissions
-from src.models.checks import check_share, check_whole
-from src.models.frames import Frames, enter, strided_lengths
-from src.models.layers import BiRecurrence, log_probabilities
-from src.models.one_way import OneWay, kind_of_rnn
+from src.models.parts.checks import check_share, check_whole
+from src.models.parts.frames import Frames, enter, strided_lengths
+from src.models.parts.layers import BiRecurrence, log_probabilities
+from src.models.parts.one_way import OneWay, kind_of_rnn
 from src.utils.errors import UserError
 
 

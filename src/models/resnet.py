@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.batch import Emissions
-from src.models.checks import check_share, check_whole
-from src.models.frames import Frames, enter, strided_lengths
-from src.models.layers import BiRecurrence, MaskedBatchNorm, log_probabilities
-from src.models.one_way import kind_of_rnn
-from src.models.pretrained import load_pretrained
+from src.models.parts.checks import check_share, check_whole
+from src.models.parts.frames import Frames, enter, strided_lengths
+from src.models.parts.layers import BiRecurrence, MaskedBatchNorm, log_probabilities
+from src.models.parts.one_way import kind_of_rnn
+from src.models.parts.pretrained import load_pretrained
 from src.utils.errors import UserError
 
 # Depth: blocks in each of the four stages, and whether they are bottlenecks of three convolutions.

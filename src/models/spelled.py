@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from src.batch import Emissions, padding_mask
-from src.models.checks import check_share
-from src.models.segments import BLANK, segments
+from src.models.parts.checks import check_share
+from src.models.parts.segments import BLANK, segments
 from src.models.speller import Speller
 from src.utils.errors import UserError
 

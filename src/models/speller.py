@@ -3,11 +3,11 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.models.checks import check_share, check_whole
-from src.models.frames import Frames, enter
-from src.models.layers import log_probabilities
-from src.models.time_conv import TimeConv
-from src.models.tuned import Attention, attention_mask, check_heads
+from src.models.parts.checks import check_share, check_whole
+from src.models.parts.frames import Frames, enter
+from src.models.parts.layers import log_probabilities
+from src.models.parts.time_conv import TimeConv
+from src.models.parts.tuned import Attention, attention_mask, check_heads
 from src.utils.errors import UserError
 
 GROUPS = 16  # of the first convolution, as in wav2vec 2.0

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.batch import Emissions
-from src.models.checks import check_share, check_whole
-from src.models.frames import enter, strided_lengths
-from src.models.layers import log_probabilities
-from src.models.time_conv import TimeConv
+from src.models.parts.checks import check_share, check_whole
+from src.models.parts.frames import enter, strided_lengths
+from src.models.parts.layers import log_probabilities
+from src.models.parts.time_conv import TimeConv
 
 # Of each convolution: share of `width`, kernel, stride.
 CONVOLUTIONS = ((1, 48, 2), *[(1, 7, 1)] * 7, (8, 32, 1), (8, 1, 1))

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.models.checks import check_whole
-from src.models.frames import Frames
-from src.models.pretrained import load_pretrained
-from src.models.sample_convs import FRAME, SampleConvs
-from src.models.tuned import Attention, TunedEncoder, attention_mask, check_heads
-from src.models.wavlm import DistanceGate, Distances
+from src.models.parts.checks import check_whole
+from src.models.parts.frames import Frames
+from src.models.parts.pretrained import load_pretrained
+from src.models.parts.sample_convs import FRAME, SampleConvs
+from src.models.parts.tuned import Attention, TunedEncoder, attention_mask, check_heads
+from src.models.parts.wavlm import DistanceGate, Distances
 from src.utils.errors import UserError
 
 POSITION_KERNEL, POSITION_GROUPS = 128, 16

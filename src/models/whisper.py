@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.models.checks import check_whole
-from src.models.frames import Frames
-from src.models.pretrained import load_pretrained
-from src.models.tuned import Attention, TunedEncoder, attention_mask, check_heads
+from src.models.parts.checks import check_whole
+from src.models.parts.frames import Frames
+from src.models.parts.pretrained import load_pretrained
+from src.models.parts.tuned import Attention, TunedEncoder, attention_mask, check_heads
 
 # What other publishers call the same weights: (theirs, ours), in this order.
 OTHER_NAMES = (

@@ -17,7 +17,7 @@ FOREIGN = [
     "builtins.eval",
     "subprocess.Popen",
     "src.models",  # a room, no name in it
-    "src.models.layers.BatchNorm",  # inside a room
+    "src.models.parts.layers.BatchNorm",  # inside a room
     "src.models.convnet.ConvNet",  # not by its public name
     "src.datasets.LibriSpeech",  # another room's
     "src.models.os.system",

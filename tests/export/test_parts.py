@@ -8,9 +8,9 @@ from torch import nn
 from src.export.graph import Graph, HeardAtOnce, MatrixFraming, MatrixSpectrum
 from src.export.quantised import Directions, Forwards, quantise
 from src.models.causal import CausalConv
-from src.models.frames import Frames
-from src.models.layers import BiRecurrence
-from src.models.one_way import OneWay
+from src.models.parts.frames import Frames
+from src.models.parts.layers import BiRecurrence
+from src.models.parts.one_way import OneWay
 from src.transforms.framing import Framing, PowerSpectrum
 from tests.export.test_formats import recognizer_of
 from tests.models.zoo import CONFIGS

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from src.models import layers
-from src.models.frames import Frames
-from src.models.layers import BiRecurrence, ConvBlock
+from src.models.parts import layers
+from src.models.parts.frames import Frames
+from src.models.parts.layers import BiRecurrence, ConvBlock
 from src.utils.devices import has_amx
 
 N_FRAMES = 26

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from src.models import tuned
+from src.models.parts import tuned
 
 
 @pytest.mark.parametrize("masked", [None, bool, float])

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from src.models import CNNGRU, Causal, Conformer, DeepSpeech2, DeepSpeech2Conv, RawNet
 from src.models.conformer import positions
-from src.models.frames import Frames
+from src.models.parts.frames import Frames
 from tests.models.zoo import side_by_side, stir, utterances
 
 N_FRAMES, N_FEATURES = 21, 24

@@ -13,7 +13,7 @@ from src.models.conformer import (
     feed_forward,
     positions,
 )
-from src.models.frames import Frames
+from src.models.parts.frames import Frames
 from tests.models.zoo import stir, utterances
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from src.models import QuartzNet, Wav2Letter
-from src.models.frames import Frames
-from src.models.time_conv import TimeConv
+from src.models.parts.frames import Frames
+from src.models.parts.time_conv import TimeConv
 from tests.models.zoo import side_by_side, stir, utterances
 
 

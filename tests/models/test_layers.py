@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from src.models.frames import Frames, strided_lengths
-from src.models.layers import BiRecurrence, ConvBlock, MaskedBatchNorm
+from src.models.parts.frames import Frames, strided_lengths
+from src.models.parts.layers import BiRecurrence, ConvBlock, MaskedBatchNorm
 from tests.models.zoo import side_by_side, stir, utterances
 
 LENGTHS = (6, 1, 9, 0, 4)

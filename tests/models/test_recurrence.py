@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from src.models.recurrence import gru
+from src.models.parts.recurrence import gru
 
 
 def ours(rnn: nn.Module, x: torch.Tensor) -> torch.Tensor:

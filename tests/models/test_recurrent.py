@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional
 
 from src.models import Recurrent
-from src.models.frames import Frames
-from src.models.one_way import KINDS, OneWay
+from src.models.parts.frames import Frames
+from src.models.parts.one_way import KINDS, OneWay
 from tests.models.zoo import side_by_side, stir, utterances
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from src.models import ResNet
-from src.models.frames import Frames
+from src.models.parts.frames import Frames
 from src.models.resnet import Trunk
 from src.utils.errors import UserError
 from tests.conftest import REPOSITORY

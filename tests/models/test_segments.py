@@ -5,7 +5,7 @@ import torch
 
 from src.batch import Emissions
 from src.decoders import Greedy
-from src.models.segments import segments
+from src.models.parts.segments import segments
 from src.text import Vocabulary
 
 VOCABULARY = Vocabulary(("_", "a", "b", "c"))

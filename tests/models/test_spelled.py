@@ -8,8 +8,8 @@ from src.batch import Emissions
 from src.decoders import Greedy
 from src.loss import CTC
 from src.models import Spelled
-from src.models.frames import enter
-from src.models.segments import segments
+from src.models.parts.frames import enter
+from src.models.parts.segments import segments
 from src.text import Vocabulary
 from src.utils.errors import UserError
 from tests.models.zoo import N_FEATURES, N_TOKENS, side_by_side, stir, utterances

@@ -10,8 +10,8 @@ from torchaudio import models
 from torchaudio.models.wav2vec2.wavlm_attention import WavLMSelfAttention
 
 from src.models import Wav2Vec2
-from src.models.frames import Frames
-from src.models.sample_convs import (
+from src.models.parts.frames import Frames
+from src.models.parts.sample_convs import (
     FRAME,
     HOP,
     KERNELS,
@@ -21,7 +21,7 @@ from src.models.sample_convs import (
     SampleConvs,
     n_heard,
 )
-from src.models.wavlm import buckets
+from src.models.parts.wavlm import buckets
 from src.trainer import load_checkpoint
 from src.utils.errors import UserError
 from tests.cli.in_process import call, infer, predictions

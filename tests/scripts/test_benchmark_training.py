@@ -14,8 +14,8 @@ from scripts.benchmarks.race import Entry, Result, Runner, Spread, ratio
 from scripts.benchmarks.recipe import Recipe
 from scripts.benchmarks.recurrences import TheirRecurrence, run_theirs
 from scripts.benchmarks.stopwatch import PHASES, Stopwatch
-from src.models.frames import Frames
-from src.models.layers import BiRecurrence
+from src.models.parts.frames import Frames
+from src.models.parts.layers import BiRecurrence
 from src.utils.errors import UserError
 from tests.scripts.benchmarked import TINY, tiny_recipe
 

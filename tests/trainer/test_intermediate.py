@@ -8,7 +8,7 @@ from src.batch import DeepEmissions, Emissions
 from src.datasets import collate
 from src.loss import CTC
 from src.models import Conformer, ConvNet, DeepSpeech2
-from src.models.layers import MaskedBatchNorm
+from src.models.parts.layers import MaskedBatchNorm
 from src.recognizer import Recognizer
 from src.trainer import Stepper, parameter_groups
 from src.transforms import Identity

@@ -8,8 +8,8 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from src.batch import DeepEmissions, Emissions
-from src.models.frames import Frames
-from src.models.recurrence import gru
+from src.models.parts.frames import Frames
+from src.models.parts.recurrence import gru
 from src.utils import parallel
 from src.utils.devices import has_amx
 

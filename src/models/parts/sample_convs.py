@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.models.checks import check_whole
-from src.models.frames import Frames
+from src.models.parts.checks import check_whole
+from src.models.parts.frames import Frames
 from src.utils.errors import UserError
 
 KERNELS = (10, 3, 3, 3, 3, 2, 2)

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from src.models.frames import Frames
-from src.models.layers import one_direction
+from src.models.parts.frames import Frames
+from src.models.parts.layers import one_direction
 from src.utils.errors import UserError
 
 KINDS = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}

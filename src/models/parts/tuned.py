@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.batch import Emissions
-from src.models.checks import check_share, check_whole
-from src.models.frames import Frames, enter, strided_lengths
-from src.models.layers import BiRecurrence, log_probabilities
+from src.models.parts.checks import check_share, check_whole
+from src.models.parts.frames import Frames, enter, strided_lengths
+from src.models.parts.layers import BiRecurrence, log_probabilities
 from src.utils import parallel
 from src.utils.errors import UserError
 

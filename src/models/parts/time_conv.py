@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.models.frames import Frames
+from src.models.parts.frames import Frames
 
 
 class TimeConv(nn.Conv1d):

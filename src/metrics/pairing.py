@@ -11,6 +11,7 @@ from src.metrics.predictions import TextPair, compared_units, measure
 from src.utils.errors import UserError
 
 _NAMED = 5  # utterances are named up to here, then counted
+_SHOWN = 40  # characters of a long text
 _SPEAKERS = (
     re.compile(r"(\d+)-\d+-\d+"),  # LibriSpeech: speaker, chapter, utterance
     re.compile(r".+_([0-9a-f]+)_nohash_\d+"),  # Speech Commands
@@ -119,7 +120,8 @@ def _check_references(
         ]
         if differing:
             name = differing[0]
-            said, said_there = (_said(folder.pairs[name]) for folder in (first, other))
+            pairs = first.pairs[name], other.pairs[name]
+            said, said_there = _said(*pairs), _said(*reversed(pairs))
             raise UserError(
                 f"{name}: is {said} in {first.name}, but {said_there} in {other.name}, and "
                 f"{len(differing)} of {len(ids)} utterances differ so; only readings of the same "
@@ -137,9 +139,18 @@ def _differ(pair: TextPair, other: TextPair, normalise: Callable[[str], str]) ->
     return None not in words and normalise(words[0]) != normalise(words[1])
 
 
-def _said(pair: TextPair) -> str:
-    word = "" if pair.word is None else f", the word “{pair.word}”"
-    return f"“{pair.reference}” in units of a {pair.unit}{word}"
+def _said(pair: TextPair, other: TextPair) -> str:
+    word = "" if pair.word is None else f", the word “{_parting(pair.word, other.word or '')}”"
+    return f"“{_parting(pair.reference, other.reference)}” in units of a {pair.unit}{word}"
+
+
+def _parting(text: str, other: str) -> str:
+    """The text, or a piece of a long one: where it parts from the other, or else its beginning."""
+    parted = (i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b)
+    n_alike = next(parted, min(len(text), len(other)))
+    start = 0 if text == other else max(0, min(n_alike - _SHOWN // 2, len(text) - _SHOWN))
+    end = start + _SHOWN
+    return "…" * (start > 0) + text[start:end] + "…" * (end < len(text))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -68,6 +68,28 @@ def test_different_texts_and_units_are_refused(common, told):
     assert "2 of 2 utterances differ so" in str(met.value)
 
 
+@pytest.mark.parametrize(
+    ("other", "told", "told_there"),
+    [
+        (
+            "word " * 50 + "dog",
+            "is “…word word word word cat word",
+            "word word dog”",
+        ),
+        ("word " * 200, "is “…word word word word cat word", "but “…word word word word word word"),
+        ("", "is “word word word", "but “” in"),
+    ],
+    ids=["another", "longer", "nothing"],
+)
+def test_of_long_texts_the_place_is_shown_where_they_part(other, told, told_there):
+    text = "word " * 50 + "cat" + " word" * 50
+    read = [folder("A", {"reference": text}, a="x"), folder("B", {"reference": other}, a="x")]
+    with pytest.raises(UserError) as met:
+        pair_up(read, NORMALISE, common=False)
+    assert told in str(met.value) and told_there in str(met.value)
+    assert len(str(met.value)) < 300
+
+
 def test_references_are_the_same_if_normalising_makes_them_so():
     read = [folder("A", a="the cat"), folder("B", {"reference": "The cat."}, a="the cat")]
     assert pair_up(read, NORMALISE, common=False).ids == ["a"]

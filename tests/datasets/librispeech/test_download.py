@@ -77,7 +77,7 @@ def test_a_missing_part_is_fetched_once_and_leaves_no_archive(server, tmp_path, 
 FETCH_AND_WAIT = """
 import sys
 from pathlib import Path
-from src.datasets import librispeech_download as download
+from src.datasets.librispeech import download
 fetch = download.fetch
 def told(*args, **keys):
     print("fetching", flush=True)

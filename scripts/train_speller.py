@@ -18,7 +18,7 @@ from scripts.learning.kept import NEXT_TIME, Kept, add_learning_arguments, check
 from scripts.learning.text import Units, add_text_arguments, check_text, printed, words_in
 from src.build import build_inference, load_recognizer, plain
 from src.build.inference import Inference
-from src.cli import CONFIGS, explain
+from src.cli import CONFIGS, explain, for_hydra
 from src.language_models import lines
 from src.models.parts.segments import segments
 from src.models.spelled import Spelled
@@ -45,13 +45,18 @@ words:
   python -m scripts.train_bpe train-clean-100.text.xz --drop-first-field --size 2000 --out bpe.model
   python -m scripts.train_speller train-clean-100.text.xz --drop-first-field --bpe bpe.model \\
       --books books/*.txt.xz --spoken mr=mister mrs=missus dr=doctor \\
-      --checkpoint saved/phonemes/RUN --speech dataset.root=LibriSpeech --out saved/spelled.pt
+      --checkpoint saved/phonemes/RUN --out saved/spelled.pt \\
+      --speech dataset.root=LibriSpeech dataset.validation_share=0.2
   python inference.py checkpoint=saved/spelled.pt dataset.root=LibriSpeech
+
+--speech takes the dataset keys of the checkpoint's own training, dataset.validation_share above
+all, so that nobody held out is heard.
 
 The result is one checkpoint that hears and spells; greedily decoded it writes words, and
 decoder=beam_lm reads it with a language model of words too. Sentences with words that can't be said
 or written, such as digits, are left out. Every few minutes, and at Ctrl-C, the training is kept in
-OUT.training, from where the same command goes on. Never learn from the text that you test on."""
+OUT.training, from where the same command goes on, once it has heard the speech again. Never learn
+from the text that you test on."""
 NOT_YET = "nothing new is learnt yet; run it again"
 RECIPE = Recipe()
 TOLD = 500  # steps from one line about the loss to the next
@@ -85,7 +90,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_text_arguments(parser, heldout=False)
-    add, above = parser.add_argument, number_above(0)
+    add = parser.add_argument
     add("--bpe", metavar="MODEL", required=True, help="of scripts.train_bpe: the pieces to write")
     add("--checkpoint", required=True, metavar="RUN", help="run folder or file: what hears")
     add(
@@ -99,7 +104,12 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
         "--lexicon", type=Path, metavar="PATH", help="further words, as scripts.write_lexicon lists"
     )
     add("--rare", type=share, default=0.35, help="share of texts of rare words (default 0.35)")
-    add("--threshold", type=above, default=0.1, help="posterior that counts as heard (default 0.1)")
+    add(
+        "--threshold",
+        type=number_above(0, 1),
+        default=0.1,
+        help="posterior that counts as heard (default 0.1)",
+    )
     add("--width", type=whole_number(16, 8192), default=256, help="of its layers (default 256)")
     add("--n_layers", type=whole_number(1, 32), default=4, help="blocks (default 4)")
     add("--dropout", type=share, default=0.0, help="default 0: the text is never heard twice alike")
@@ -129,7 +139,7 @@ def train(options: argparse.Namespace) -> None:
     confusions.check(text.tokens(), reader_text.vocabulary.symbols)
     print(
         f"{confusions.n_tokens:,} tokens heard; for {percent(confusions.missed)} nothing, and "
-        f"{percent(confusions.mistaken)} were taken for others"
+        f"{percent(confusions.mistaken)} were misheard"
     )
     torch.manual_seed(options.seed)
     settings = {"width": options.width, "n_layers": options.n_layers, "dropout": options.dropout}
@@ -145,7 +155,7 @@ def train(options: argparse.Namespace) -> None:
     n_weights = sum(weights.numel() for weights in speller.parameters())
     print(f"{n_weights / 1e6:.1f} M weights, {recipe.n_steps:,} steps, {precision} on {device}")
     of = asdict(recipe) | settings | {"text": text.digest(), "precision": precision}
-    of |= {"threshold": options.threshold, "speech": confusions.digest()}
+    of |= {"threshold": options.threshold, "rare": options.rare, "speech": confusions.digest()}
     kept = Kept(options.out, learner, of, options.save_every_minutes)
     kept.restore()
     with ctrl_c_ends("train_speller", NEXT_TIME):
@@ -176,7 +186,8 @@ def read_text(options: argparse.Namespace, units: Units, reader_text: Any) -> Wr
 
     sentences = tqdm(printed(options), desc="text", unit=" sentences", disable=None)
     words = (words_in(units.said(sentence)) for sentence in sentences)
-    text = Written(words, spell, between, listed_words(options.lexicon), options.rare)
+    listed = map(units.normalise, listed_words(options.lexicon))  # which may be in upper case
+    text = Written(words, spell, between, listed, options.rare)
     print(
         f"{len(text):,} words; {text.n_left_out:,} sentences left out, with words that can't be "
         "said or written"
@@ -215,7 +226,7 @@ def hear(
 
 def training_speech(options: argparse.Namespace, path: Path, device: torch.device) -> Inference:
     """The reader and the training part of what --speech names."""
-    keys = [f"checkpoint={path}", "part=train", f"device={device}", "decoder=greedy"]
+    keys = [for_hydra("checkpoint", str(path)), "part=train", f"device={device}", "decoder=greedy"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         keys = [*keys, f"precision={pick_precision(options.precision, device)}", *options.speech]
         resolved = plain(compose("inference", keys))

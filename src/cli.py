@@ -169,8 +169,13 @@ def _unread_override(override: str) -> str:
 
 def in_quotes(key: str, value: str) -> str:
     """KEY=VALUE for a command line, so that neither the shell nor Hydra misreads the value."""
+    return shlex.quote(for_hydra(key, value))
+
+
+def for_hydra(key: str, value: str) -> str:
+    """KEY="VALUE" for `compose`, whatever letters the value has."""
     value = value.replace("\\", "\\\\").replace('"', '\\"')
-    return shlex.quote(f'{key}="{value}"')
+    return f'{key}="{value}"'
 
 
 def _missing_file(name: str, options: list[str] | None) -> str:

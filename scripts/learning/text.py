@@ -72,12 +72,13 @@ class Units:
 def add_text_arguments(parser: argparse.ArgumentParser, heldout: bool = True) -> None:
     """What all that learn from text are told of it; `heldout`: and whose perplexity to tell."""
     add = parser.add_argument
+    more = "those of --heldout too, " if heldout else ""
     add("text", type=Path, nargs="*", metavar="TEXT", help="files, one sentence a line")
     add("--books", type=Path, nargs="+", default=[], metavar="TEXT", help="files of running text")
     add(
         "--drop-first-field",
         action="store_true",
-        help="lines are ID TEXT, those of --heldout too; not those of books",
+        help=f"lines are ID TEXT, {more}not those of books",
     )
     add("--spoken", type=_pair, nargs="+", default=[], metavar="WORD=WORDS", help=SPOKEN)
     if heldout:

@@ -116,7 +116,7 @@ class Confusions:
 
     @property
     def mistaken(self) -> float:
-        """Share of them for which another token was likelier."""
+        """Share of them that were heard, but something else, or nothing, was likelier."""
         return float(self._examples[:, 4].mean())
 
     def digest(self) -> str:

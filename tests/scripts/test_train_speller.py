@@ -9,6 +9,7 @@ import torch
 
 from scripts.train_bpe import main as train_bpe
 from scripts.train_speller import main
+from src.spelling import Written
 from src.trainer import load_checkpoint
 from tests.cli.in_process import call, untrained
 from tests.recordings import TONE, write
@@ -48,7 +49,7 @@ def test_it_hears_learns_and_writes_a_checkpoint_that_writes_words(place, tmp_pa
     main(command(place, "--n_steps", 30, "--out", out))
     said = capsys.readouterr().out
     assert "340 words; 20 sentences left out" in said
-    assert re.search(r"\d+ tokens heard; for [\d.]+ % nothing, and [\d.]+ % were taken", said)
+    assert re.search(r"\d+ tokens heard; for [\d.]+ % nothing, and [\d.]+ % were misheard", said)
     assert re.search(r"step 30: loss [\d.]+ a segment, [\d,]+ words a second", said)
     assert f"{out}: " in said and [*out.parent.iterdir()] == [out]
     state, before = load_checkpoint(out), load_checkpoint(place / "run/checkpoints/best.pt")
@@ -81,11 +82,45 @@ def test_a_training_that_was_ended_goes_on_where_it_was(place, tmp_path, number,
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_another_share_of_rare_words_is_another_training(place, tmp_path):
+    out = tmp_path / "spelled.pt"
+    words = ("--n_steps", 900, "--save_every_minutes", 0.001, "--out", out)
+    end("train_speller", command(place, *words), out, signal.SIGINT)
+    with pytest.raises(SystemExit, match="belongs to a training with other text or settings"):
+        main(command(place, *words, "--rare", 0.9))
+
+
+def test_the_words_of_a_lexicon_are_learnt_whatever_their_case(place, tmp_path, monkeypatch):
+    taken = []
+
+    class Watched(Written):
+        def __init__(self, words, spell, between, listed, rare):
+            listed = list(listed)
+            taken.append((listed, rare))
+            super().__init__(words, spell, between, listed, rare)
+
+    monkeypatch.setattr("scripts.train_speller.Written", Watched)
+    (tmp_path / "words").write_text("LOG L AO G\ncat K AE T\n")
+    words = ("--lexicon", tmp_path / "words", "--rare", 0.2, "--n_steps", 1)
+    main(command(place, *words, "--out", tmp_path / "spelled.pt"))
+    assert taken == [(["log", "cat"], 0.2)]
+
+
+def test_a_checkpoint_may_lie_in_a_folder_of_any_name(place, tmp_path):
+    folder = tmp_path / 'René, "lr=0.1" {a}'
+    folder.mkdir()
+    (folder / "best.pt").write_bytes((place / "run/checkpoints/best.pt").read_bytes())
+    out = tmp_path / "spelled.pt"
+    main(command(place, "--checkpoint", folder / "best.pt", "--n_steps", 1, "--out", out))
+    assert out.is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["--precision", "fp16"], "fp16 would need its loss scaled"),
         (["--threshold", "0"], "expected a number above 0"),
+        (["--threshold", "1"], "1: expected a number above 0 and below 1"),
         (["--checkpoint", "nowhere"], "nowhere"),
         (["--speech", "part=test"], "--speech part=test: what is learnt from test speech"),
         (["--width", "20"], "--width 20: expected a multiple of 16"),

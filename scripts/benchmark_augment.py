@@ -95,7 +95,7 @@ def preset_rows(options: argparse.Namespace, device: torch.device) -> list[tuple
     rows = []
     for path in sorted((CONFIGS / "augment").glob("*.yaml")):
         config = configured(f"augment={path.stem}")
-        of_waveforms, of_features = build_augment(config, RATE)
+        of_waveforms, of_features = build_augment(config, build(config["transform"], "transform"))
         run = _waveform_step(of_waveforms or WaveformSteps(), device)
         then = _feature_step(config, of_features.to(device), device)
 

@@ -90,7 +90,7 @@ def show(options: argparse.Namespace) -> None:
         composed = compose("deepspeech2", options.overrides)
     config = {group: plain(composed[group]) for group in ("augment", "transform")}
     front_end = build(config["transform"], "transform")
-    augments = build_augment(config, front_end.sample_rate)
+    augments = build_augment(config, front_end)
     waveform = torch.from_numpy(audio.read(options.input, front_end.sample_rate))
     nothing = (None, lambda features, lengths, generator: features)
     versions = [version(waveform, front_end, *nothing, seed=0, number=0)]

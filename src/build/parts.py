@@ -9,7 +9,7 @@ from src.build.targets import build
 from src.decoders import Greedy, IsolatedWord
 from src.pipeline import Transcriber
 from src.recognizer import Recognizer
-from src.transforms import Augmentation
+from src.transforms import Augmentation, FrequencyWarp, FrontEnd
 from src.utils.errors import UserError
 
 
@@ -28,13 +28,16 @@ def build_recognizer(config: Mapping[str, Any], text: Any):
 
 
 def build_augment(
-    config: Mapping[str, Any], sample_rate: int
+    config: Mapping[str, Any], front_end: FrontEnd
 ) -> tuple[nn.Module | None, nn.Module]:
     """What is done in training to waveforms (None = nothing) and to features."""
     augment = build(config["augment"], "augment")
+    for part in augment.modules():
+        if isinstance(part, FrequencyWarp):
+            part.prepare(front_end)
     if not isinstance(augment, Augmentation):
         return None, augment
-    augment.waveform.prepare(sample_rate)
+    augment.waveform.prepare(front_end.sample_rate)
     return augment.waveform, augment.features
 
 

@@ -72,7 +72,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     if config["init_from"]:
         start_from(str(config["init_from"]), recognizer, description, config["init_head"])
     recognizer.to(device)
-    of_waveforms, of_features = build_augment(config, recognizer.sample_rate)
+    of_waveforms, of_features = build_augment(config, recognizer.front_end)
     if teacher:
         check_moments(of_features)
     of_features = TwoViews(of_features) if settings.consistency else of_features

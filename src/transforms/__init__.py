@@ -3,6 +3,7 @@
 from src.transforms.augment import Identity, SpecAugment
 from src.transforms.augmentation import Augmentation, FeatureSteps
 from src.transforms.features import MFCC, LogMel, RawFrames, Spectrogram
+from src.transforms.frequency_warp import FrequencyWarp
 from src.transforms.front_end import FrontEnd
 from src.transforms.normalisation import (
     NoNormalisation,
@@ -29,6 +30,7 @@ __all__ = [
     "ColouredNoise",
     "FeatureStatistics",
     "FeatureSteps",
+    "FrequencyWarp",
     "FrontEnd",
     "Gain",
     "HighPass",

@@ -51,6 +51,11 @@ class Spectrogram(_Features):
         """Waveforms (B, N) to features (B, T, F)."""
         return self.power(waveforms).add(self.log_floor).log()
 
+    @property
+    def centres_hz(self) -> Tensor:
+        """(F,) frequencies of the bins."""
+        return self.power.bins_hz()
+
 
 class LogMel(_Features):
     """Natural log of the energy in triangular bands, equally wide on the mel scale.
@@ -85,6 +90,11 @@ class LogMel(_Features):
     def forward(self, waveforms: Tensor) -> Tensor:
         """Waveforms (B, N) to features (B, T, F)."""
         return (self.power(waveforms) @ self.bands).add(self.log_floor).log()
+
+    @property
+    def centres_hz(self) -> Tensor:
+        """(F,) middles of the bands."""
+        return self.power.centres_hz(self.bands)
 
 
 class MFCC(_Features):

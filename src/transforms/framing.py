@@ -68,3 +68,12 @@ class PowerSpectrum(nn.Module):
         """Waveforms (B, N) to power (B, T, n_bins)."""
         spectrum = torch.fft.rfft(self.framing(waveforms) * self.window, n=self.n_fft)
         return spectrum.real.square() + spectrum.imag.square()
+
+    def bins_hz(self) -> Tensor:
+        """(n_bins,) frequency of each bin."""
+        highest = self.framing.sample_rate / 2
+        return torch.linspace(0, highest, self.n_bins, device=self.window.device)
+
+    def centres_hz(self, bands: Tensor) -> Tensor:
+        """(F,) where the middle of each band lies, of its weights (n_bins, F)."""
+        return (self.bins_hz() @ bands) / bands.sum(0)

@@ -54,6 +54,11 @@ class WhisperLogMel(nn.Module):
         power = self.power(torch.cat([mirrored, waveforms], dim=1))[:, :n_frames]
         return (power @ self.bands).clamp(min=LEAST_ENERGY).log10()
 
+    @property
+    def centres_hz(self) -> Tensor:
+        """(F,) middles of the bands."""
+        return self.power.centres_hz(self.bands)
+
 
 class WhisperScaling(nn.Module):
     """(x + 4) / 4 of log10 energies, none below 8 decades under the utterance's maximum."""

@@ -27,8 +27,11 @@ def instantiate(node: dict[str, Any]) -> Any:
 
 
 def augmentation(name: str) -> tuple[transforms.WaveformSteps, Any]:
-    """What configs/augment/NAME.yaml does to waveforms at 16 kHz, and what to features."""
+    """What configs/augment/NAME.yaml does to waveforms at 16 kHz, and to logmel80's features."""
     made = instantiate(read_config("augment", name))
+    for part in made.modules():
+        if isinstance(part, transforms.FrequencyWarp):
+            part.prepare(front_end("logmel80"))
     if not isinstance(made, transforms.Augmentation):
         return transforms.WaveformSteps(), made
     made.waveform.prepare(16_000)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.transforms import FeatureSteps, Identity, SpecAugment, TimeWarp
+from src.transforms import FeatureSteps, FrequencyWarp, Identity, SpecAugment, TimeWarp
 from src.utils.errors import UserError
 from tests.transforms.chosen import AUGMENTS, CONFIGS, augmentation
 
@@ -124,14 +124,14 @@ def test_identity_changes_nothing():
 
 def test_every_augment_is_called_alike():
     parameters = list(inspect.signature(SpecAugment.forward).parameters)
-    for other in (Identity, TimeWarp, FeatureSteps):
+    for other in (Identity, TimeWarp, FrequencyWarp, FeatureSteps):
         assert list(inspect.signature(other.forward).parameters) == parameters
 
 
 @pytest.mark.parametrize("name", AUGMENTS)
 def test_every_config_augments_a_batch(name):
     augment = augmentation(name)[1]
-    features = torch.ones(16, 98, 70)
+    features = torch.ones(16, 98, 80)
     masked = augment(features, torch.full((16,), 98), generator(0))
     share = float((masked == 0).float().mean())
     assert masked.shape == features.shape

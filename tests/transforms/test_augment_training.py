@@ -156,14 +156,26 @@ def test_single_values_are_changed_from_the_command_line(corpus, tmp_path):
     assert stepper.augment.steps["time_warp"].max_warp_frames == 7
 
 
+def augments(config: dict) -> tuple[nn.Module | None, nn.Module]:
+    """What a config does to waveforms and features."""
+    return build_augment(config, build(config["transform"], "transform"))
+
+
 def test_what_only_changes_features_needs_no_waveform(corpus):
     for name in ("none", "specaugment"):
-        of_waveforms, of_features = build_augment(tiny(corpus, f"augment={name}"), RATE)
+        config = tiny(corpus, f"augment={name}")
+        of_waveforms, of_features = augments(config)
         assert of_waveforms is None
-        assert type(of_features) is type(
-            build(tiny(corpus, f"augment={name}")["augment"], "augment")
-        )
-    assert isinstance(build_augment(tiny(corpus, "augment=waveform"), RATE)[1], Identity)
+        assert type(of_features) is type(build(config["augment"], "augment"))
+    assert isinstance(augments(tiny(corpus, "augment=waveform"))[1], Identity)
+
+
+def test_a_frequency_warp_is_told_where_the_bands_lie(corpus, tmp_path):
+    config = tiny(corpus, "augment=specaugment_speed_warp", "transform=logmel40")
+    steps = build_trainer(config, tmp_path, Several([])).stepper.augment.steps
+    assert list(steps) == ["frequency_warp", "masks"] and len(steps["frequency_warp"].centres) == 40
+    with pytest.raises(UserError, match=r"leave it out with ~augment\.features\.frequency_warp"):
+        augments(tiny(corpus, "augment=specaugment_speed_warp", "transform=mfcc"))
 
 
 WRONG = {
@@ -185,12 +197,19 @@ def test_a_value_that_cannot_be_used_is_named(override, corpus, tmp_path):
         build_trainer(config, tmp_path, Several([]))
 
 
-def test_train_py_learns_from_augmented_speech(corpus, tmp_path):
+@pytest.mark.parametrize(
+    "augment",
+    [
+        ("augment=everything", "augment.waveform.noise.probability=1"),
+        ("augment=specaugment_speed_warp",),
+    ],
+)
+def test_train_py_learns_from_augmented_speech(augment, corpus, tmp_path):
     arguments = (
         "-cn=convnet", "model=convnet_small", "device=cpu", "model.channels=[4,4,4,4]",
         "model.rnn_width=8", "loader.n_workers=0", "loader.batch_size=4", "trainer.n_examples=0",
-        corpus, f"run_dir={tmp_path / 'run'}", "trainer.n_epochs=1", "augment=everything",
-        "augment.waveform.noise.probability=1", "trainer.log_every=1",
+        corpus, f"run_dir={tmp_path / 'run'}", "trainer.n_epochs=1", "trainer.log_every=1",
+        *augment,
     )  # fmt: skip
     outcome = call("train", *arguments)
     assert outcome.status == 0, outcome.stderr

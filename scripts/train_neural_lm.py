@@ -114,12 +114,12 @@ def train(options: argparse.Namespace) -> None:
         f"{n_weights / 1e6:.1f} M weights, {learner.total_steps:,} steps, {precision} on {device}"
     )
     of = asdict(recipe) | model.settings | {"text": text.digest(), "precision": precision}
-    kept = Kept(options.out, learner, of, options.save_every_minutes)
-    kept.restore()
+    kept = Kept(options.out, of, options.save_every_minutes)
+    kept.restore(learner)
     with ctrl_c_ends("train_neural_lm", NEXT_TIME):
-        kept.save()  # which tells now, not after hours, if nothing can be written there
+        kept.save(learner)  # from here on "the same command goes on" is true
         learn(learner, kept, heldout)
-        kept.save()  # whatever becomes of what follows
+        kept.save(learner)  # whatever becomes of what follows
         model.save(options.out)
         kept.remove()
     print(f"{options.out}: {options.out.stat().st_size / 1e6:,.1f} MB")
@@ -169,7 +169,7 @@ def learn(learner: Learner, kept: Kept, heldout: tuple[list[list[int]], int] | N
         try:
             learner.run(_Watch(learner, kept, heldout, bar))
         except KeyboardInterrupt:
-            kept.save()
+            kept.save(learner)
             raise
 
 
@@ -185,7 +185,7 @@ class _Watch:
         self.loss, self.n = self.loss + loss * n, self.n + n
         self.bar.update()
         self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-        self.kept.save_if_due()
+        self.kept.save_if_due(self.learner)
         if (epoch := self.learner.epoch()).is_integer():
             self._tell(int(epoch))
 

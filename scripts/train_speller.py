@@ -10,30 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
-from torch import Tensor, nn
 from tqdm import tqdm
 
-from scripts.learning.kept import NEXT_TIME, Kept, add_learning_arguments, check_precision
+from scripts.learning.hearing import hear_once, training_speech, what_is_heard
+from scripts.learning.kept import NEXT_TIME, Kept, add_learning_arguments, beside, check_precision
+from scripts.learning.spelled import joined
 from scripts.learning.text import Units, add_text_arguments, check_text, printed, words_in
-from src.build import build_inference, load_recognizer, plain
-from src.build.inference import Inference
-from src.cli import CONFIGS, explain, for_hydra
+from src.cli import explain
 from src.language_models import lines
-from src.models.parts.segments import segments
-from src.models.spelled import Spelled
 from src.models.speller import GROUPS, Speller
-from src.spelling import Confusions, Learner, Recipe, Written
-from src.text import BPE
-from src.text.characters import BLANK
+from src.spelling import Learner, Recipe, Written
 from src.text.words_within import BOUNDARIES
-from src.trainer import find_checkpoint, save_checkpoint
-from src.transforms import SpecAugment
+from src.trainer import find_checkpoint, load_checkpoint, save_checkpoint
 from src.utils.arguments import number_above, share, whole_number
-from src.utils.devices import autocast, pick_device, pick_precision
+from src.utils.devices import pick_device, pick_precision
 from src.utils.errors import UserError
 from src.utils.interrupts import ctrl_c_ends
-from src.utils.tables import percent
+from src.utils.tables import counted, percent
 
 HELP = """\
 A few hours of speech teach what is said, but not how it is spelt: a model of phonemes hears better
@@ -55,17 +48,11 @@ all, so that nobody held out is heard.
 The result is one checkpoint that hears and spells; greedily decoded it writes words, and
 decoder=beam_lm reads it with a language model of words too. Sentences with words that can't be said
 or written, such as digits, are left out. Every few minutes, and at Ctrl-C, the training is kept in
-OUT.training, from where the same command goes on, once it has heard the speech again. Never learn
-from the text that you test on."""
+OUT.training, and what was heard in OUT.heard; the same command goes on from there. Never learn from
+the text that you test on."""
 NOT_YET = "nothing new is learnt yet; run it again"
 RECIPE = Recipe()
 TOLD = 500  # steps from one line about the loss to the next
-# What makes the speech harder, beside dropout: on its own training speech a model errs too rarely.
-HEARINGS = (
-    None,
-    {"max_frequency_bins": 10, "max_time_frames": 10, "max_time_fraction": 0.1},
-    {"max_frequency_bins": 27, "max_time_frames": 100, "max_time_fraction": 0.2},
-)
 
 
 @ctrl_c_ends("train_speller", NOT_YET)
@@ -132,40 +119,43 @@ def train(options: argparse.Namespace) -> None:
     device = pick_device(options.device)
     precision = pick_precision(options.precision, device)
     path = find_checkpoint(options.checkpoint)
-    reader_text, recognizer, reader = load_recognizer(path)
+    reader = load_checkpoint(path)
+    job = training_speech(path, options.speech, device, precision)
     units = Units("piece", options.bpe, dict(options.spoken))
-    text = read_text(options, units, reader_text)
-    confusions = Confusions(hear(options, path, device))
-    confusions.check(text.tokens(), reader_text.vocabulary.symbols)
-    print(
-        f"{confusions.n_tokens:,} tokens heard; for {percent(confusions.missed)} nothing, and "
-        f"{percent(confusions.mistaken)} were misheard"
-    )
-    torch.manual_seed(options.seed)
+    text = read_text(options, units, job.transcriber.text)
     settings = {"width": options.width, "n_layers": options.n_layers, "dropout": options.dropout}
-    n_heard, n_tokens = len(reader_text.vocabulary), len(units.vocabulary)
-    speller = Speller(n_heard, n_tokens, **settings).to(device)
     recipe = Recipe(
         n_steps=options.n_steps,
         batch_words=options.batch_words,
         lr=options.lr,
         seed=options.seed,
     )
+    hearing = what_is_heard(job, path, options.seed, options.threshold)
+    of = {"text": text.digest(), "rare": options.rare, "hearing": hearing, "precision": precision}
+    kept = Kept(options.out, asdict(recipe) | settings | of, options.save_every_minutes)
+    heard = beside(options.out, "heard")
+    confusions = hear_once(job, hearing, heard)
+    confusions.check(text.tokens(), job.transcriber.text.vocabulary.symbols)
+    print(
+        f"{confusions.n_tokens:,} tokens heard; for {percent(confusions.missed)} nothing, and "
+        f"{percent(confusions.mistaken)} were misheard"
+    )
+    torch.manual_seed(options.seed)
+    speller = Speller(len(reader["symbols"]), len(units.vocabulary), **settings).to(device)
     learner = Learner(speller, text, confusions, recipe, precision)
     n_weights = sum(weights.numel() for weights in speller.parameters())
     print(f"{n_weights / 1e6:.1f} M weights, {recipe.n_steps:,} steps, {precision} on {device}")
-    of = asdict(recipe) | settings | {"text": text.digest(), "precision": precision}
-    of |= {"threshold": options.threshold, "rare": options.rare, "speech": confusions.digest()}
-    kept = Kept(options.out, learner, of, options.save_every_minutes)
-    kept.restore()
+    kept.restore(learner)
     with ctrl_c_ends("train_speller", NEXT_TIME):
-        kept.save()  # which tells now, not after hours, if nothing can be written there
+        kept.save(learner)  # from here on "the same command goes on" is true
         learn(learner, kept)
-        kept.save()  # whatever becomes of what follows
+        kept.save(learner)  # whatever becomes of what follows
         settings |= {"threshold": options.threshold}
-        n_features, pieces = recognizer.front_end.n_features, units.vocabulary.symbols[1:]
+        n_features = job.transcriber.recognizer.front_end.n_features
+        pieces = units.vocabulary.symbols[1:]
         save_checkpoint(options.out, joined(reader, n_features, learner, pieces, settings))
         kept.remove()
+        heard.unlink()
     print(f"{options.out}: {options.out.stat().st_size / 1e6:,.1f} MB")
 
 
@@ -188,9 +178,10 @@ def read_text(options: argparse.Namespace, units: Units, reader_text: Any) -> Wr
     words = (words_in(units.said(sentence)) for sentence in sentences)
     listed = map(units.normalise, listed_words(options.lexicon))  # which may be in upper case
     text = Written(words, spell, between, listed, options.rare)
+    besides = f", {counted(text.n_more, 'more word')} of the lexicon" if options.lexicon else ""
     print(
-        f"{len(text):,} words; {text.n_left_out:,} sentences left out, with words that can't be "
-        "said or written"
+        f"{len(text):,} words{besides}; {text.n_left_out:,} sentences left out, with words that "
+        "can't be said or written"
     )
     return text
 
@@ -199,43 +190,6 @@ def listed_words(lexicon: Path | None) -> Iterator[str]:
     """The words of a lexicon, which is to say the first field of its lines."""
     for line in lines([lexicon]) if lexicon else ():
         yield from line.split()[:1]
-
-
-def hear(
-    options: argparse.Namespace, path: Path, device: torch.device
-) -> Iterator[tuple[Tensor, Sequence[int]]]:
-    """The segments and tokens of every training utterance, as often as there are `HEARINGS`."""
-    torch.manual_seed(options.seed)
-    job = training_speech(options, path, device)
-    recognizer = job.transcriber.recognizer
-    recognizer.apply(lambda part: part.train() if isinstance(part, nn.Dropout) else None)
-    for n, harder in enumerate(HEARINGS, 1):
-        augment = None if harder is None else SpecAugment(**harder)
-        batches = tqdm(job.loader, desc=f"hearing {n} of {len(HEARINGS)}", disable=None)
-        for batch in batches:
-            batch = batch.to(device)
-            with torch.inference_mode(), autocast(device, job.transcriber.precision):
-                x, lengths = recognizer.features(batch.waveforms, batch.waveform_lengths)
-                x = x if augment is None else augment(x, lengths)
-                heard = recognizer.model(x, lengths)
-                found = segments(heard.log_probs, heard.lengths, options.threshold)
-            for i, n_segments in enumerate(found.lengths.tolist()):
-                tokens = batch.tokens[i, : batch.token_lengths[i]].tolist()
-                yield found.posteriors[i, :n_segments].cpu(), tokens
-
-
-def training_speech(options: argparse.Namespace, path: Path, device: torch.device) -> Inference:
-    """The reader and the training part of what --speech names."""
-    keys = [for_hydra("checkpoint", str(path)), "part=train", f"device={device}", "decoder=greedy"]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        keys = [*keys, f"precision={pick_precision(options.precision, device)}", *options.speech]
-        resolved = plain(compose("inference", keys))
-        corpus = compose("inference", keys, return_hydra_config=True).hydra.runtime.choices
-    if resolved["part"] == "test":
-        raise UserError(
-            "--speech part=test: what is learnt from test speech flatters its error rate."
-        )
-    return build_inference(resolved, corpus["dataset"])
 
 
 def learn(learner: Learner, kept: Kept) -> None:
@@ -248,7 +202,7 @@ def learn(learner: Learner, kept: Kept) -> None:
         losses.append(loss)
         bar.update()
         bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-        kept.save_if_due()
+        kept.save_if_due(learner)
         if learner.step % TOLD == 0 or learner.step == total:
             speed = len(losses) * learner.recipe.batch_words / (time.monotonic() - started)
             recent = losses[-TOLD:]
@@ -261,42 +215,8 @@ def learn(learner: Learner, kept: Kept) -> None:
         try:
             learner.run(after_step)
         except KeyboardInterrupt:
-            kept.save()
+            kept.save(learner)
             raise
-
-
-def joined(
-    reader: dict[str, Any],
-    n_features: int,
-    learner: Learner,
-    pieces: Sequence[str],
-    settings: dict[str, Any],
-) -> dict[str, Any]:
-    """One checkpoint of the reader's weights and the mean of the speller's.
-
-    Args:
-        reader: its checkpoint. n_features: of its front end.
-        pieces: to write, without the blank.
-        settings: of `Spelled`, without those that follow from the rest.
-    """
-    config = reader["config"]
-    n_heard = len(reader["symbols"])
-    sizes = {"n_features": n_features, "n_tokens": n_heard}
-    model = {"_target_": f"src.models.{Spelled.__name__}", **settings, "n_heard": n_heard}
-    text = {"_target_": f"src.text.{BPE.__name__}", "model": None, "pieces": list(pieces)}
-    of_reader = {
-        name.replace("model.", "model.reader.", 1): tensor
-        for name, tensor in reader["recognizer"].items()
-    }
-    of_speller = {f"model.speller.{name}": tensor.cpu() for name, tensor in learner.mean.items()}
-    return {
-        "config": config | {"text": text, "model": model | {"reader": config["model"] | sizes}},
-        "symbols": [BLANK, *pieces],
-        "name": f"{reader['name']}, spelled",
-        "versions": {"torch": torch.__version__.split("+")[0]},
-        "step": learner.step,
-        "recognizer": of_reader | of_speller,
-    }
 
 
 if __name__ == "__main__":

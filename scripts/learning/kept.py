@@ -1,8 +1,10 @@
 """Trainings of minutes to hours from text: what they are told, and their state while they last."""
 
 import argparse
+import contextlib
 import pickle
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +12,7 @@ import torch
 
 from src.utils.arguments import number_above, whole_number
 from src.utils.errors import UserError
-from src.utils.files import atomic_write
+from src.utils.files import atomic_write, check_writable
 
 DAMAGE = (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, RuntimeError)
 NEXT_TIME = "the same command goes on from the step that is kept beside --out"
@@ -37,7 +39,7 @@ def check_precision(parser: argparse.ArgumentParser, options: argparse.Namespace
 
 
 class Learner(Protocol):
-    """What is kept."""
+    """Whose state is kept."""
 
     step: int
 
@@ -53,55 +55,74 @@ class Kept:
 
     Args:
         out: what the training will write.
-        learner: whose state it is.
         of: what tells this training from another, plain values.
         every_minutes: how often `save_if_due` saves.
+
+    Raises:
+        UserError: what is kept belongs to another training, or is damaged; or nothing can be
+            written there.
     """
 
-    def __init__(
-        self, out: Path, learner: Learner, of: dict[str, Any], every_minutes: float
-    ) -> None:
-        self.path = out.with_name(out.name + ".training")
-        self.learner, self.of, self.every_s = learner, of, 60 * every_minutes
+    def __init__(self, out: Path, of: dict[str, Any], every_minutes: float) -> None:
+        self.path = beside(out, "training")
+        self.of, self.every_s = of, 60 * every_minutes
         self._last = time.monotonic()
+        if self.path.is_file():
+            self._read()
+        else:
+            check_writable(self.path)
 
-    def restore(self) -> None:
+    def restore(self, learner: Learner) -> None:
         """Go on where an earlier training of the same kind ended, if one did.
 
         Raises:
-            UserError: what is kept belongs to another one, or is damaged.
+            UserError: what is kept is damaged.
         """
-        if not self.path.is_file():
-            return
-        try:
+        if self.path.is_file():
+            state = self._read()
+            with self._whole():
+                learner.restore(state)
+            print(f"{self.path}: goes on at step {learner.step:,}")
+
+    def save(self, learner: Learner) -> None:
+        """Keep the state as it is now."""
+        with atomic_write(self.path) as file:
+            torch.save(learner.state() | {"of": self.of}, file)
+        self._last = time.monotonic()
+
+    def save_if_due(self, learner: Learner) -> None:
+        """The same, where some minutes have passed."""
+        if time.monotonic() - self._last > self.every_s:
+            self.save(learner)
+
+    def remove(self) -> None:
+        """The training has ended."""
+        self.path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any]:
+        with self._whole():
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             same = state["of"] == self.of
-            if same:
-                self.learner.restore(state)
+        if not same:
+            raise UserError(
+                f"{self.path}: belongs to a training with other text or settings; give the same "
+                "again to finish it, or delete it to start over."
+            )
+        return state
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What fails within says that the file is damaged."""
+        try:
+            yield
         except torch.OutOfMemoryError:  # a RuntimeError, but the file is good
             raise
         except OSError as error:
             raise UserError(f"{self.path}: could not be read ({error.strerror}).") from error
         except DAMAGE as error:
             raise UserError(f"{self.path}: damaged ({error}); delete it to start over.") from error
-        if not same:
-            raise UserError(
-                f"{self.path}: belongs to a training with other text or settings; give the same "
-                "again to finish it, or delete it to start over."
-            )
-        print(f"{self.path}: goes on at step {self.learner.step:,}")
 
-    def save(self) -> None:
-        """Keep the state as it is now."""
-        with atomic_write(self.path) as file:
-            torch.save(self.learner.state() | {"of": self.of}, file)
-        self._last = time.monotonic()
 
-    def save_if_due(self) -> None:
-        """The same, where some minutes have passed."""
-        if time.monotonic() - self._last > self.every_s:
-            self.save()
-
-    def remove(self) -> None:
-        """The training has ended."""
-        self.path.unlink(missing_ok=True)
+def beside(out: Path, what: str) -> Path:
+    """OUT.`what`."""
+    return out.with_name(f"{out.name}.{what}")

@@ -1,6 +1,5 @@
 """What a model hears where something was said: taken from speech, put together for other texts."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -72,37 +71,55 @@ def _is(cost: float, other: float) -> bool:
     return abs(cost - other) < TINY
 
 
+def _examples_of(posteriors: Tensor, tokens: Sequence[int], offset: int) -> np.ndarray:
+    """(m, 5) int32, as `Confusions` takes them, of an utterance behind `offset` segments."""
+    heard = heard_as(posteriors.numpy(), tokens)
+    best = posteriors.argmax(1).tolist() if len(posteriors) else []
+    wrong = [e.n > 0 and best[e.start] != e.token for e in heard]
+    errors = sum(wrong) + sum(e.n == 0 for e in heard)
+    hardness = int(np.searchsorted(HARDNESS, errors / len(tokens)))
+    rows = [
+        (e.token, offset + e.start, e.n, hardness, mistaken)
+        for e, mistaken in zip(heard, wrong, strict=True)
+    ]
+    return np.array(rows, np.int32)
+
+
 class Confusions:
     """Examples of how each token is heard, in classes of hardness.
 
     Args:
-        utterances: posteriors (S, V) of each one's segments, and the tokens that were said.
-
-    Raises:
-        UserError: no utterance holds a token.
+        posteriors: (n, V) float16, of all segments of all utterances.
+        examples: (m, 5) int32: token, first segment, number of segments, class, 1 if mistaken.
     """
 
-    def __init__(self, utterances: Iterable[tuple[Tensor, Sequence[int]]]) -> None:
+    def __init__(self, posteriors: Tensor, examples: Tensor) -> None:
+        self.posteriors, self._examples = posteriors, examples.numpy()
+        self._by_token = [self._of_class(hardness) for hardness in range(len(HARDNESS))]
+
+    @classmethod
+    def of(cls, utterances: Iterable[tuple[Tensor, Sequence[int]]]) -> "Confusions":
+        """Of what was heard and said.
+
+        Args:
+            utterances: posteriors (S, V) of each one's segments, and the tokens that were said.
+
+        Raises:
+            UserError: no utterance holds a token.
+        """
         segments, examples, n_segments = [], [], 0
         for posteriors, tokens in utterances:
-            if not len(tokens):
-                continue
-            heard = heard_as(posteriors.numpy(), tokens)
-            best = posteriors.argmax(1).tolist() if len(posteriors) else []
-            wrong = [e.n > 0 and best[e.start] != e.token for e in heard]
-            errors = sum(wrong) + sum(e.n == 0 for e in heard)
-            hardness = int(np.searchsorted(HARDNESS, errors / len(tokens)))
-            examples += [
-                (e.token, n_segments + e.start, e.n, hardness, mistaken)
-                for e, mistaken in zip(heard, wrong, strict=True)
-            ]
-            segments.append(posteriors.half())
-            n_segments += len(posteriors)
+            if len(tokens):
+                examples.append(_examples_of(posteriors, tokens, n_segments))
+                segments.append(posteriors.half())
+                n_segments += len(posteriors)
         if not examples:
             raise UserError("No utterance holds anything from which errors could be learnt.")
-        self.posteriors = torch.cat(segments)  # (n, V)
-        self._examples = np.array(examples)
-        self._by_token = [self._of_class(hardness) for hardness in range(len(HARDNESS))]
+        return cls(torch.cat(segments), torch.from_numpy(np.concatenate(examples)))
+
+    def state(self) -> dict[str, Tensor]:
+        """What the constructor takes."""
+        return {"posteriors": self.posteriors, "examples": torch.from_numpy(self._examples)}
 
     @property
     def n_tokens(self) -> int:
@@ -119,16 +136,12 @@ class Confusions:
         """Share of them that were heard, but something else, or nothing, was likelier."""
         return float(self._examples[:, 4].mean())
 
-    def digest(self) -> str:
-        """Tells one hearing from another."""
-        return hashlib.sha256(self._examples.tobytes()).hexdigest()
-
     def check(self, tokens: Iterable[int], symbols: Sequence[str]) -> None:
         """Raises UserError for tokens that nobody said."""
         if unheard := sorted(set(tokens) - set(self._by_token[0])):
             raise UserError(
                 f"The speech never holds {', '.join(symbols[token] for token in unheard)}, which "
-                "the text does; let the model hear more speech."
+                "the words to learn do; let the model hear more speech."
             )
 
     def say(self, tokens: np.ndarray, random: np.random.Generator) -> tuple[Tensor, np.ndarray]:

@@ -32,7 +32,7 @@ class Written:
             often they stand there, so that rare ones are spelt too.
 
     Attributes:
-        n_left_out: sentences.
+        n_left_out: sentences. n_more: further words that no sentence held.
 
     Raises:
         UserError: fewer words than the longest text of a batch.
@@ -58,8 +58,10 @@ class Written:
                 self.n_left_out += 1
             else:
                 words += some
+        n_met = len(spellings)
         for word in more:
             self._number(word, spellings, spell)
+        self.n_more = sum(spelling is not None for spelling in spellings[n_met:])
         if len(words) < self.longest:
             raise UserError(
                 f"Only {len(words)} words of the text can be both said and written; a speller "

@@ -108,6 +108,19 @@ def inside(folder: str | Path, name: str) -> Path:
     return path
 
 
+def check_writable(path: str | Path) -> None:
+    """Raise UserError if no file can be written under `path`, before hours are spent on it."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{path}: could not be written ({error.strerror or error}); choose another folder."
+        ) from error
+
+
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file, read in pieces."""
     with Path(path).open("rb") as file:

@@ -70,27 +70,48 @@ def test_it_hears_learns_and_writes_a_checkpoint_that_writes_words(place, tmp_pa
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_training_that_was_ended_goes_on_where_it_was(place, tmp_path, number, capsys):
     out, kept = tmp_path / "spelled.pt", tmp_path / "spelled.pt.training"
+    heard = tmp_path / "spelled.pt.heard"
     words = command(place, "--n_steps", 900, "--save_every_minutes", 0.001, "--out", out)
     end("train_speller", words, out, number)
     capsys.readouterr()
     main(words)
-    step = re.search(r"goes on at step ([\d,]+)", capsys.readouterr().out)
-    assert int(step[1].replace(",", "")) > 0 and not kept.exists()
+    said = capsys.readouterr().out
+    step = re.search(r"goes on at step ([\d,]+)", said)
+    assert f"{heard}: what was heard, from an earlier run" in said
+    assert int(step[1].replace(",", "")) > 0 and not kept.exists() and not heard.exists()
     whole = tmp_path / "whole.pt"
     main(command(place, "--n_steps", 900, "--out", whole))
     a, b = (load_checkpoint(path)["recognizer"] for path in (out, whole))
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_another_share_of_rare_words_is_another_training(place, tmp_path):
-    out = tmp_path / "spelled.pt"
+def never(*_):
+    """In place of the hearing: what fails before it costs nothing."""
+    raise AssertionError("it heard")
+
+
+def test_another_share_of_rare_words_is_another_training(place, tmp_path, monkeypatch):
+    out, heard = tmp_path / "spelled.pt", tmp_path / "spelled.pt.heard"
     words = ("--n_steps", 900, "--save_every_minutes", 0.001, "--out", out)
     end("train_speller", command(place, *words), out, signal.SIGINT)
-    with pytest.raises(SystemExit, match="belongs to a training with other text or settings"):
-        main(command(place, *words, "--rare", 0.9))
+    before = heard.read_bytes()
+    monkeypatch.setattr("scripts.train_speller.hear_once", never)
+    for other in (("--rare", 0.9), ("--seed", 3), ("--threshold", 0.02)):
+        with pytest.raises(SystemExit, match="belongs to a training with other text or settings"):
+            main(command(place, *words, *other))
+    assert heard.read_bytes() == before
 
 
-def test_the_words_of_a_lexicon_are_learnt_whatever_their_case(place, tmp_path, monkeypatch):
+def test_where_nothing_can_be_written_nothing_is_heard(place, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("scripts.train_speller.hear_once", never)
+    with pytest.raises(SystemExit, match=r"x\.pt\.training: could not be written .*another folder"):
+        main(command(place, "--out", tmp_path / "file" / "x.pt"))
+
+
+def test_the_words_of_a_lexicon_are_learnt_whatever_their_case(
+    place, tmp_path, monkeypatch, capsys
+):
     taken = []
 
     class Watched(Written):
@@ -100,10 +121,11 @@ def test_the_words_of_a_lexicon_are_learnt_whatever_their_case(place, tmp_path, 
             super().__init__(words, spell, between, listed, rare)
 
     monkeypatch.setattr("scripts.train_speller.Written", Watched)
-    (tmp_path / "words").write_text("LOG L AO G\ncat K AE T\n")
+    (tmp_path / "words").write_text("LOG L AO G\ncats K AE T S\nüber Y UW B ER\n")
     words = ("--lexicon", tmp_path / "words", "--rare", 0.2, "--n_steps", 1)
     main(command(place, *words, "--out", tmp_path / "spelled.pt"))
-    assert taken == [(["log", "cat"], 0.2)]
+    assert taken == [(["log", "cats", "über"], 0.2)]
+    assert "340 words, 1 more word of the lexicon; 20 sentences" in capsys.readouterr().out
 
 
 def test_a_checkpoint_may_lie_in_a_folder_of_any_name(place, tmp_path):

@@ -20,7 +20,8 @@ from src.spelling import Confusions
 from src.transforms import SpecAugment
 from src.utils.devices import autocast
 from src.utils.errors import UserError
-from src.utils.files import atomic_write, sha256
+from src.utils.files import sha256
+from src.utils.tensor_files import save_tensors
 
 # What makes the speech harder, beside dropout: on its own training speech a model errs too rarely.
 HEARINGS = (
@@ -75,8 +76,7 @@ def hear_once(job: Inference, of: dict[str, Any], path: Path) -> Confusions:
     """
     if (confusions := _kept(path, of)) is None:
         confusions = Confusions.of(hear(job, of["seed"], of["threshold"]))
-        with atomic_write(path) as file:
-            torch.save(confusions.state() | {"of": of}, file)
+        save_tensors(path, confusions.state() | {"of": of})
     return confusions
 
 

@@ -12,7 +12,8 @@ import torch
 
 from src.utils.arguments import number_above, whole_number
 from src.utils.errors import UserError
-from src.utils.files import atomic_write, check_writable
+from src.utils.files import check_writable
+from src.utils.tensor_files import save_tensors
 
 DAMAGE = (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, RuntimeError)
 NEXT_TIME = "the same command goes on from the step that is kept beside --out"
@@ -86,8 +87,7 @@ class Kept:
 
     def save(self, learner: Learner) -> None:
         """Keep the state as it is now."""
-        with atomic_write(self.path) as file:
-            torch.save(learner.state() | {"of": self.of}, file)
+        save_tensors(self.path, learner.state() | {"of": self.of})
         self._last = time.monotonic()
 
     def save_if_due(self, learner: Learner) -> None:

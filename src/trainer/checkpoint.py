@@ -1,6 +1,5 @@
 """Checkpoints: tensors and plain values only, whole or absent, loaded without running code."""
 
-import io
 import re
 import zipfile
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ import torch
 
 from src.trainer.weights_file import SUFFIX, from_published
 from src.utils.errors import UserError
-from src.utils.files import atomic_write
 from src.utils.published import published_file, tell_namesake
+from src.utils.tensor_files import save_tensors
 
 FORMAT = 1
 # What inference rebuilds from a stored config; src.build holds the exact names.
@@ -25,16 +24,12 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
     Raises:
         UserError: the folder can't be written or the disk is full; an older file stays.
     """
-    content = serialised(state)
-    with atomic_write(path) as file:
-        file.write(content)
+    save_tensors(path, of_format(state))
 
 
-def serialised(state: dict[str, Any]) -> memoryview:
-    """A checkpoint's bytes, made in memory, so that a full disk is met by a plain write."""
-    buffer = io.BytesIO()
-    torch.save({"format": FORMAT, **state}, buffer)
-    return buffer.getbuffer()
+def of_format(state: dict[str, Any]) -> dict[str, Any]:
+    """What is written of a state: the same and the format's number."""
+    return {"format": FORMAT, **state}
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

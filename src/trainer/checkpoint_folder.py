@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from src.logger import read_log
-from src.trainer.checkpoint import load_checkpoint, serialised
+from src.trainer.checkpoint import load_checkpoint, of_format
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 from src.utils.tables import counted
+from src.utils.tensor_files import serialised
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class Checkpoints:
         return True
 
     def _save(self, state: dict[str, Any], validated: Validated | None) -> None:
-        content = serialised(state)
+        content = serialised(of_format(state))
         with atomic_write(self.last) as file:
             file.write(content)
             file.flush()

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -11,9 +12,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.cli import Ended, explain, hydra_entry
+from src.cli import Ended, as_begun, explain, hydra_entry
 from src.resolvers import is_new, log_file, run_folder, sweep_folder
 from src.sweeps import finished, has_begun, note, trial_name, value_of
+from src.utils.command_line import ARGUMENTS, Arguments, keep_arguments
 
 logger = logging.getLogger("train")
 
@@ -25,43 +27,45 @@ OmegaConf.register_new_resolver("log_file", log_file)
 OmegaConf.register_new_resolver("trial_name", trial_name)
 
 
-@hydra_entry("quickstart")
+@hydra_entry("quickstart", as_begun)
 def main(config: DictConfig) -> int | Ended:
     """Compose the config, build the parts, train; the exit status tells how it ended."""
     # Imported late: --help and a misspelt key need not wait for PyTorch.
     from src.build import KEYS, check_top, plain
     from src.utils import parallel
     from src.utils.folders import only_run_in
-    from src.utils.provenance import record
 
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    hydra = HydraConfig.get()
+    run_dir = Path(hydra.runtime.output_dir)
+    arguments = Arguments(hydra.job.config_name, list(hydra.overrides.task))
     resolved = plain(config)
     check_top(resolved, KEYS, "convnet")
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
+    if hydra.mode == RunMode.MULTIRUN:
         text = OmegaConf.to_yaml(config, resolve=True)
-        ended = trial(resolved, text, run_dir, list(HydraConfig.get().overrides.task))
+        ended = trial(resolved, text, run_dir, arguments)
         if ended.status >= 128:  # a signal is meant for the sweep
             sys.exit(ended.status)
         return ended
     if not parallel.is_first():
         logging.getLogger().setLevel(logging.ERROR)  # the first one speaks for all
-        return train(resolved, run_dir)
-    with only_run_in(run_dir, resumed=bool(resolved["resume"])):
-        record(run_dir, OmegaConf.to_yaml(config, resolve=True))
-        status = train(resolved, run_dir)
+        return train(resolved, run_dir, arguments)
+    resumed = bool(resolved["resume"])
+    with only_run_in(run_dir, resumed=resumed):
+        record_start(run_dir, OmegaConf.to_yaml(config, resolve=True), arguments, resumed)
+        status = train(resolved, run_dir, arguments)
     if status:
-        logger.info("To go on: the same command with %s", shlex.quote(f"resume={run_dir}"))
+        how = "torchrun …" if "WORLD_SIZE" in os.environ else "python"
+        logger.info("To go on: %s train.py %s", how, shlex.quote(f"resume={run_dir}"))
     return status
 
 
-def trial(config: dict[str, Any], config_yaml: str, run_dir: Path, overrides: list[str]) -> Ended:
+def trial(config: dict[str, Any], config_yaml: str, run_dir: Path, arguments: Arguments) -> Ended:
     """One run of a sweep: done already, continued or new. Where it fails, the sweep goes on.
 
     Raises:
         UserError: its folder holds a trial of another config, or another process works there.
     """
     from src.utils.folders import only_run_in
-    from src.utils.provenance import record
 
     begun = has_begun(run_dir, config_yaml)  # first: a finished trial may be of another config
     if summary := finished(run_dir):
@@ -70,19 +74,28 @@ def trial(config: dict[str, Any], config_yaml: str, run_dir: Path, overrides: li
     if begun and not config["resume"]:
         config = config | {"resume": str(run_dir)}
     with only_run_in(run_dir, resumed=begun):
-        note(run_dir, overrides)
+        note(run_dir, arguments.overrides)
         try:
-            record(run_dir, config_yaml)
-            status = train(config, run_dir)
+            record_start(run_dir, config_yaml, arguments, begun)
+            status = train(config, run_dir, arguments)
         except Exception as error:
             line = explain(error)
             logger.error("%s failed: %s", run_dir, line or error, exc_info=line is None)
-            note(run_dir, overrides, line or f"{type(error).__name__}: {error}")
+            note(run_dir, arguments.overrides, line or f"{type(error).__name__}: {error}")
             return Ended(1, math.nan)
     return Ended(status, value_of(finished(run_dir) or {}))
 
 
-def train(config: dict[str, Any], run_dir: Path) -> int:
+def record_start(run_dir: Path, config_yaml: str, arguments: Arguments, resumed: bool) -> None:
+    """Write into the run's folder how it was begun, the arguments of a new one before all else."""
+    from src.utils.provenance import record
+
+    if not resumed or not (run_dir / ARGUMENTS).exists():
+        keep_arguments(run_dir, arguments)
+    record(run_dir, config_yaml)
+
+
+def train(config: dict[str, Any], run_dir: Path, arguments: Arguments) -> int:
     """One run in its folder, new or continued."""
     from src.logger import save_png, training_curves
     from src.utils import parallel
@@ -97,6 +110,9 @@ def train(config: dict[str, Any], run_dir: Path) -> int:
             clear(run_dir)
         raise
     try:
+        if parallel.is_first():
+            # Of a resumed run not before: what a start was refused for is no part of it.
+            keep_arguments(run_dir, arguments)
         status = trainer.train()
     finally:
         trainer.log.close()

@@ -20,6 +20,7 @@ from src.build import KEYS, check_top, plain
 from src.cli import CONFIGS, explain
 from src.sweeps import trial_name
 from src.utils.arguments import whole_number
+from src.utils.command_line import Arguments
 from src.utils.errors import UserError
 from src.utils.folders import only_run_in
 from src.utils.interrupts import ctrl_c_ends
@@ -122,7 +123,8 @@ def judged(
         train.note(folder, overrides, explain(error))
         return None, states.FAIL
     text = OmegaConf.to_yaml(config, resolve=True)
-    ended = train.trial(plain(config), text, folder, overrides)
+    arguments = Arguments(options.config_name, overrides)
+    ended = train.trial(plain(config), text, folder, arguments)
     if ended.status >= 128:  # a signal is meant for the search
         sys.exit(ended.status)
     return (None, states.FAIL) if math.isnan(ended.value) else (ended.value, states.COMPLETE)

@@ -1,6 +1,5 @@
 """From a batch of waveforms, or from emissions already at hand, to predictions."""
 
-import json
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +17,7 @@ from src.predictions import Prediction, rate_names
 from src.recognizer import Recognizer
 from src.utils.devices import autocast
 from src.utils.errors import UserError
-from src.utils.files import atomic_write, inside, write_json
+from src.utils.files import atomic_write, inside, read_object, write_json
 from src.utils.processes import ProcessPool
 from src.utils.tables import counted
 
@@ -237,10 +236,5 @@ def remove_predictions(files: Iterable[Path], keep: set[str]) -> None:
 
 def _is_prediction(path: Path) -> bool:
     """Whether a JSON file has the two keys that every prediction of ours has."""
-    if not path.is_file():  # a pipe would be waited for
-        return False
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and {"pred_text", "n_best"} <= found.keys()
+    # A pipe would be waited for.
+    return path.is_file() and {"pred_text", "n_best"} <= read_object(path).keys()

@@ -4,6 +4,7 @@ import functools
 import os
 from pathlib import Path
 
+from src.utils.command_line import holds_run
 from src.utils.errors import UserError
 
 _was_there: dict[Path, bool] = {}  # run folder → before Hydra made it
@@ -11,10 +12,7 @@ _was_there: dict[Path, bool] = {}  # run folder → before Hydra made it
 
 def run_folder(resume: str | None, run_dir: str) -> str:
     """Where the run writes: into the folder it continues, else into a new one."""
-    # A run killed before its first save has a config, and may be resumed like any other.
-    if resume and not any(
-        Path(str(resume), name).is_file() for name in ("checkpoints/last.pt", "config.yaml")
-    ):
+    if resume and not holds_run(str(resume)):
         raise UserError(
             f"resume={resume}: no checkpoints/last.pt in there. Name the folder of an earlier run "
             "(ls -d saved/*/*), or leave resume out to start a new one."

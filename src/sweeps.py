@@ -6,7 +6,6 @@ and the line that told why it failed.
 """
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -16,12 +15,12 @@ from typing import Any
 
 import yaml
 
+from src.utils.command_line import WHERE, key_and_value, of_the_run
 from src.utils.errors import UserError
-from src.utils.files import write_json
+from src.utils.files import read_object, write_json
 from src.utils.tables import table
 
 FILE = "trial.json"
-WHERE = ("run_dir", "resume")  # say where a run writes, not what it is
 LONGEST = 60  # characters of the overrides in a folder's name
 SHOWN = 70  # characters of an error in the table
 
@@ -42,7 +41,7 @@ class Trial:
 
 def trial_name(overrides: Sequence[str]) -> str:
     """A folder's name: the last of the overrides as they are, and a checksum of them all."""
-    words = [str(word) for word in overrides if _split(str(word))[0] not in WHERE]
+    words = of_the_run(overrides)
     checksum = hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()[:8]
     shown = ""
     for word in reversed(words):
@@ -55,7 +54,7 @@ def trial_name(overrides: Sequence[str]) -> str:
 
 def finished(folder: Path) -> dict[str, Any] | None:
     """The summary of a trial that came to its end; None of any other."""
-    summary = _read(folder / "summary.json")
+    summary = read_object(folder / "summary.json")
     return summary if summary.get("finished") else None
 
 
@@ -82,8 +81,7 @@ def has_begun(folder: Path, config_yaml: str) -> bool:
 
 def note(folder: Path, overrides: Sequence[str], error: str = "") -> None:
     """Write a trial's overrides, and why it failed if it did."""
-    words = [word for word in map(str, overrides) if _split(word)[0] not in WHERE]
-    write_json(folder / FILE, {"overrides": words, "error": error})
+    write_json(folder / FILE, {"overrides": of_the_run(overrides), "error": error})
 
 
 def value_of(summary: dict[str, Any]) -> float:
@@ -109,8 +107,8 @@ def read_sweep(folder: Path) -> list[Trial]:
 
 def read_trial(folder: Path) -> Trial:
     """How the trial in a folder went."""
-    noted, summary = _read(folder / FILE), _read(folder / "summary.json")
-    overrides = dict(_split(str(word)) for word in noted.get("overrides", []))
+    noted, summary = read_object(folder / FILE), read_object(folder / "summary.json")
+    overrides = dict(key_and_value(str(word)) for word in noted.get("overrides", []))
     metric, best, step = _best_kept(folder)
     error = str(noted.get("error", ""))
     status = "failed" if error else "finished" if summary.get("finished") else "unfinished"
@@ -157,22 +155,9 @@ def _best_kept(folder: Path) -> tuple[str, float | None, int]:
     return name, value, max(step for _, step, _ in found)
 
 
-def _split(word: str) -> tuple[str, str]:
-    key, _, value = word.partition("=")
-    return key.lstrip("+~"), value
-
-
 def _flat(node: Any, name: str = "") -> dict[str, Any]:
     """Dotted keys of a config to its values."""
     if not isinstance(node, dict):
         return {name: node}
     inner = [_flat(value, f"{name}.{key}" if name else str(key)) for key, value in node.items()]
     return {key: value for found in inner for key, value in found.items()}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -17,7 +17,7 @@ FLOORS = [
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Entry points that must start at once, and rooms of plain strings.
-WITHOUT_TORCH = ["calc_wer_cer.py", "src/cli.py", "src/text", "src/metrics"]
+WITHOUT_TORCH = ["calc_wer_cer.py", "src/cli", "src/text", "src/metrics"]
 
 
 def sources(place: str = "src") -> list[Path]:

@@ -1,13 +1,12 @@
 """The decoder of a checkpoint: what lies beside it to decode with, and weights that were tuned."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from src.trainer import find_checkpoint
 from src.utils.errors import UserError
-from src.utils.files import sha256, write_json
+from src.utils.files import read_object, sha256, write_json
 from src.utils.published import companions_beside
 from src.utils.registry import COMPANIONS
 
@@ -136,10 +135,5 @@ def _is_number(value: object) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     """What is kept in `path`; nothing where it is not there or damaged."""
-    try:
-        known = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(known, dict):
-        return {}
+    known = read_object(path)
     return {key: value for key, value in known.items() if isinstance(value, dict)}

@@ -83,6 +83,15 @@ def write_json(path: str | Path, value: Any, *, sync: bool = True) -> None:
         file.write("\n")
 
 
+def read_object(path: str | Path) -> dict[str, Any]:
+    """The JSON object in a file that is of use if it is there; {} where it is gone or damaged."""
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def walk(top: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """As os.walk, along links too, but each folder once: a link to one above it ends there."""
     seen = set()

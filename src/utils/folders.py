@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from src.utils.command_line import ARGUMENTS
 from src.utils.errors import UserError
 from src.utils.files import remove_leftovers
 from src.utils.locks import alone_in
@@ -44,7 +45,7 @@ def only_run_in(folder: str | Path, *, resumed: bool) -> Iterator[None]:
 
 def remove_unbegun(folder: Path) -> None:
     """Delete a run folder that holds nothing but what each start writes; any other stays."""
-    written = {name: folder / name for name in (*FILES, "train.log", "log.jsonl")}
+    written = {name: folder / name for name in (ARGUMENTS, *FILES, "train.log", "log.jsonl")}
     if not {path.name for path in folder.iterdir()} <= written.keys():
         return
     log = written["log.jsonl"]

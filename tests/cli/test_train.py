@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from src.trainer import load_checkpoint
 from tests.cli.conftest import ROOT, refused, run, small
+
+CONFIGS = ("earlier/1/config.yaml", "config.yaml")  # of a run that was resumed once
 
 
 def log_lines(run_dir: Path) -> list[dict]:
@@ -134,13 +137,17 @@ def test_resume_continues_where_a_signal_stopped_the_run(commands_h5, tmp_path):
         errors = process.stderr.read().decode()
     assert process.returncode == 128 + signal.SIGTERM, errors
     told = (run_dir / "train.log").read_text().splitlines()[-1]
-    assert told.endswith(f"To go on: the same command with resume={run_dir}")
+    assert told.endswith(f"To go on: python train.py resume={run_dir}")
     stopped_at = load_checkpoint(run_dir / "checkpoints/last.pt")["step"]
     assert stopped_at >= 1
 
     n_epochs = stopped_at // 15 + 2  # 15 batches of 16 make an epoch
-    resumed = run(*command, f"resume={run_dir}", f"trainer.n_epochs={n_epochs}")
+    resumed = run("train.py", f"resume={run_dir}", f"trainer.n_epochs={n_epochs}")
     assert resumed.returncode == 0, resumed.stderr
+    then, now = (yaml.safe_load((run_dir / name).read_text()) for name in CONFIGS)
+    assert now == then | {"resume": str(run_dir), "run_dir": now["run_dir"]} | {
+        "trainer": then["trainer"] | {"n_epochs": n_epochs}
+    }
     assert f"at step {stopped_at}" in resumed.stdout + resumed.stderr
     assert load_checkpoint(run_dir / "checkpoints/last.pt")["step"] > stopped_at
     steps = [line["step"] for line in log_lines(run_dir)]

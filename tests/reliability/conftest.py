@@ -29,11 +29,12 @@ class Runs:
         largest_file: int | None = None,
         killed_behind: str | None = None,
     ) -> int:
-        """Process id of a run, which can write no file of more bytes than `largest_file`, and which
-        SIGKILL ends when a file that matches `killed_behind` stands in its place."""
+        """Process id of a run. With `resume` its folder tells how it was begun; it can write no
+        file of more bytes than `largest_file`, and SIGKILL ends it when a file that matches
+        `killed_behind` stands in its place."""
         self.said.write_text("")
-        resumed = [f"resume={run_dir}"] if resume else []
-        words = arguments(self.corpus, run_dir, *resumed, *overrides)
+        begun = [f"resume={run_dir}", *overrides]
+        words = begun if resume else arguments(self.corpus, run_dir, *overrides)
         limits = {"largest_file": largest_file, "killed_behind": killed_behind}
         return self._ask({"words": words, "said": str(self.said), **limits})
 

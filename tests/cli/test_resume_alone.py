@@ -31,6 +31,7 @@ def test_what_is_given_now_takes_the_place_of_what_was_given_then(begun):
     words = [f"resume={begun}", "seed=7", "model.width=9"]
     assert as_begun(words) == ["-cn=few_hours", "model=lstm", *words]
     assert as_begun(["--cfg", "job", *words])[:3] == ["-cn=few_hours", "--cfg", "job"]
+    assert as_begun(["resume=nowhere", *words])[0] == "-cn=few_hours"
     assert as_begun(as_begun(words)) == as_begun(words)
 
 

@@ -181,6 +181,19 @@ def test_batches_of_a_pool_are_shuffled():
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.4
 
 
+def test_who_shares_a_batch_is_another_matter_each_epoch():
+    batches = Batches(LENGTHS, 10, shuffle=True, bucket_pool=5)
+    pairs = [
+        {frozenset((i, j)) for batch in epoch(batches, n) for i in batch for j in batch if i != j}
+        for n in (1, 2)
+    ]
+    # Pools of 50 among 500 utterances: who met in one epoch seldom meets in the next.
+    assert 0 < len(pairs[0] & pairs[1]) < 0.3 * len(pairs[0])
+    # Were a pool the whole corpus, each epoch would hold the batches of the last.
+    whole = Batches(LENGTHS, 10, shuffle=True, bucket_pool=50)
+    assert len({frozenset(b) for n in (1, 2) for b in epoch(whole, n)}) == 50
+
+
 def test_first_epoch_can_go_from_short_to_long():
     batches = Batches(LENGTHS, 8, shuffle=True, sort_first_epoch=True)
     order = flat(epoch(batches, 0))

@@ -12,7 +12,7 @@ from src.datasets import Batches, make_loader
 from src.decoders import Greedy
 from src.logger import standard_loggers
 from src.loss import CTC
-from src.models import DeepSpeech2
+from src.models import ConvNet, DeepSpeech2
 from src.pipeline import Transcriber
 from src.recognizer import Recognizer
 from src.trainer import Settings, Stepper, Trainer, Validation, parameter_groups
@@ -33,6 +33,16 @@ def make_recognizer(n_tokens: int = 5, dropout: float = 0.1) -> Recognizer:
         front_end.n_features, n_tokens, n_cnn_layers=1, n_rnn_layers=1, n_channels=4, width=24,
         dropout=dropout,
     )  # fmt: skip
+    return Recognizer(front_end, model)
+
+
+def make_normalised_recognizer(n_tokens: int = 5) -> Recognizer:
+    """The same front end and a ConvNet, whose BatchNorm keeps running statistics."""
+    torch.manual_seed(7)
+    front_end = build(OmegaConf.load(CONFIGS / "transform/logmel80.yaml"), "transform")
+    model = ConvNet(
+        front_end.n_features, n_tokens, channels=[4, 4, 4, 4], rnn_width=8, n_rnn_layers=2
+    )
     return Recognizer(front_end, model)
 
 

@@ -13,12 +13,12 @@ from src.loss import CTC
 from src.trainer import Stepper, parameter_groups
 from src.trainer.schedules import set_learning_rate
 from src.transforms import Identity
-from tests.trainer.conftest import make_recognizer
+from tests.trainer.conftest import make_normalised_recognizer, make_recognizer
 from tests.trainer.tones import Tones
 
 
 def make_stepper(augment: nn.Module | None = None, precision: str = "float32", **keys) -> Stepper:
-    recognizer = make_recognizer(dropout=keys.pop("dropout", 0.0))
+    recognizer = keys.pop("recognizer", None) or make_recognizer(dropout=keys.pop("dropout", 0.0))
     lr = keys.pop("lr", 0.1)
     groups = parameter_groups(recognizer, 0.0, lr)
     optimizer = torch.optim.SGD(groups, lr=lr)
@@ -89,6 +89,44 @@ def test_a_step_that_is_not_finite_changes_nothing_and_names_its_utterances(kind
         assert torch.equal(now, then)
     assert stepper.step([collate(UTTERANCES)], 1).skipped is None  # and learning goes on
     assert not torch.equal(weights(stepper), before)
+
+
+def running_statistics(stepper: Stepper) -> list[torch.Tensor]:
+    found = [buffer.clone() for buffer in stepper.recognizer.model.buffers()]
+    assert len(found) == 15  # mean, variance and count of five BatchNorms
+    return found
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_step_that_is_not_finite_leaves_no_nan_in_running_statistics(fused):
+    stepper = make_stepper(recognizer=make_normalised_recognizer(), fused=fused)
+    stepper.step([collate(UTTERANCES)], 0)
+    before = running_statistics(stepper)
+    assert stepper.step([collate(UTTERANCES), broken("nan")], 1).skipped == "non-finite"
+    assert all(map(torch.equal, running_statistics(stepper), before))
+    assert stepper.step([collate(UTTERANCES)], 2).skipped is None
+    assert not any(map(torch.equal, running_statistics(stepper), before))
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, KeyboardInterrupt])
+def test_running_statistics_of_a_step_that_broke_off_are_those_of_the_step_before(error):
+    stepper = make_stepper(recognizer=make_normalised_recognizer())
+    stepper.step([collate(UTTERANCES)], 0)
+    stepper.is_updating = False  # the step is counted
+    before, loss = running_statistics(stepper), stepper.loss
+
+    def breaks_off(*arguments):
+        raise error
+
+    stepper.loss = breaks_off  # behind the model, whose statistics have moved by then
+    if error is KeyboardInterrupt:
+        with pytest.raises(error):
+            stepper.step([collate(UTTERANCES)], 1)
+    else:
+        assert stepper.step([collate(UTTERANCES)], 1).skipped == "out of memory"
+    assert all(map(torch.equal, running_statistics(stepper), before))
+    stepper.loss = loss
+    assert stepper.step([collate(UTTERANCES)], 2).skipped is None
 
 
 def test_a_skipped_first_step_leaves_fused_adam_as_if_it_had_never_been():

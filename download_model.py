@@ -20,10 +20,10 @@ Exit status: 0 the model is there (or listed), 1 it is not, 130 interrupted.
 
 import argparse
 import logging
-import shlex
 import sys
 from pathlib import Path
 
+from src.utils.command_line import in_quotes
 from src.utils.download import fetch
 from src.utils.errors import UserError, nearest
 from src.utils.published import DOWNLOADS, REGISTRY, check_files, companions_of, file_of
@@ -113,7 +113,7 @@ def _download(registry: Registry, name: str, options: argparse.Namespace) -> str
     lines[0] += f", licence {model.licence}"
     if model.card:
         lines.append(f"About it: {options.registry.parent / model.card}")
-    use = f"python inference.py checkpoint={shlex.quote(str(path))} input=RECORDING_OR_FOLDER"
+    use = f"python inference.py {in_quotes('checkpoint', str(path))} input=RECORDING_OR_FOLDER"
     return "\n".join([*lines, f"Use it: {use}"])
 
 

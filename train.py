@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.cli import Ended, as_begun, explain, hydra_entry
 from src.resolvers import is_new, log_file, run_folder, sweep_folder
 from src.sweeps import finished, has_begun, note, trial_name, value_of
-from src.utils.command_line import ARGUMENTS, Arguments, keep_arguments
+from src.utils.command_line import ARGUMENTS, Arguments, in_quotes, keep_arguments
 
 logger = logging.getLogger("train")
 
@@ -55,7 +54,7 @@ def main(config: DictConfig) -> int | Ended:
         status = train(resolved, run_dir, arguments)
     if status:
         how = "torchrun …" if "WORLD_SIZE" in os.environ else "python"
-        logger.info("To go on: %s train.py %s", how, shlex.quote(f"resume={run_dir}"))
+        logger.info("To go on: %s train.py %s", how, in_quotes("resume", str(run_dir)))
     return status
 
 

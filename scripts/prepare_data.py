@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from scripts.preparing.download import download
 from scripts.preparing.summary import histogram, report, summarise
 from src.build import build_text
-from src.cli import CONFIGS, in_quotes
+from src.cli import CONFIGS
 from src.datasets.corpora.catalogue import NAMES, reader_of
 from src.datasets.corpora.held_out import HeldOut
 from src.datasets.corpora.listed_corpus import measured
@@ -24,6 +24,7 @@ from src.datasets.corpora.manifest import write_manifest
 from src.datasets.rejections import Rejections
 from src.datasets.selection import UNWRITABLE, WITHOUT_WORDS
 from src.logger.pictures import save_png
+from src.utils.command_line import in_quotes
 from src.utils.errors import NotInstalled, UserError, nearest
 from src.utils.files import atomic_write, write_json
 from src.utils.interrupts import ctrl_c_ends

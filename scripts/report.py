@@ -45,7 +45,9 @@ def main(words: Sequence[str] | None = None) -> None:
             file.write(render(parts))
     except UserError as error:
         sys.exit(f"report: {error}")
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
+    size = options.out.stat().st_size
+    told = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+    print(f"{options.out}: {told}")
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:

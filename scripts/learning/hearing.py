@@ -14,10 +14,11 @@ from tqdm import tqdm
 from scripts.learning.kept import DAMAGE
 from src.build import build_inference, plain
 from src.build.inference import Inference
-from src.cli import CONFIGS, for_hydra
+from src.cli import CONFIGS
 from src.models.parts.segments import segments
 from src.spelling import Confusions
 from src.transforms import SpecAugment
+from src.utils.command_line import for_hydra
 from src.utils.devices import autocast
 from src.utils.errors import UserError
 from src.utils.files import sha256

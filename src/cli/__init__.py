@@ -2,7 +2,7 @@
 
 from src.cli.entry import Ended, hydra_entry, leave
 from src.cli.explanations import CONFIGS, FROM_CHECKPOINT, explain
-from src.cli.words import as_begun, for_hydra, in_quotes
+from src.cli.words import as_begun
 
 __all__ = [
     "CONFIGS",
@@ -10,8 +10,6 @@ __all__ = [
     "Ended",
     "as_begun",
     "explain",
-    "for_hydra",
     "hydra_entry",
-    "in_quotes",
     "leave",
 ]

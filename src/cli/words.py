@@ -1,11 +1,17 @@
 """The words after `python train.py`: in Hydra's order, and those of a run that is gone on with."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.utils.command_line import ARGUMENTS, Arguments, holds_run, is_override, key_and_value
+from src.utils.command_line import (
+    ARGUMENTS,
+    Arguments,
+    holds_run,
+    in_quotes,
+    is_override,
+    key_and_value,
+)
 from src.utils.errors import UserError
 from src.utils.files import read_object
 
@@ -13,17 +19,6 @@ from src.utils.files import read_object
 def flags_first(words: Sequence[str]) -> list[str]:
     """Hydra's parser takes flags on one side of the overrides only; people write them anywhere."""
     return sorted(words, key=is_override)
-
-
-def in_quotes(key: str, value: str) -> str:
-    """KEY=VALUE for a command line, so that neither the shell nor Hydra misreads the value."""
-    return shlex.quote(for_hydra(key, value))
-
-
-def for_hydra(key: str, value: str) -> str:
-    """KEY="VALUE" for `compose`, whatever letters the value has."""
-    value = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'{key}="{value}"'
 
 
 def as_begun(words: Sequence[str]) -> list[str]:
@@ -51,17 +46,17 @@ def _resumed(words: Sequence[str]) -> Path | None:
         return None
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    value = OverridesParser.create().parse_override(given[-1]).value()
+    value = OverridesParser.create().parse_overrides(given)[-1].value()
     return Path(value) if isinstance(value, str) and value and holds_run(value) else None
 
 
 def _begun(folder: Path) -> Arguments:
-    kept = read_object(folder / ARGUMENTS)
+    kept, again = read_object(folder / ARGUMENTS), in_quotes("resume", str(folder))
     name, overrides = kept.get("config_name"), kept.get("overrides")
     if not isinstance(name, str) or not isinstance(overrides, list):
         raise UserError(
             f"resume={folder}: no {ARGUMENTS} in there that tells how the run was started; give "
-            f"its command again (environment.json has it), followed by resume={folder}."
+            f"its command again (environment.json has it), followed by {again}."
         )
     named = re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", name)
     foreign = [] if named else [name]
@@ -69,7 +64,7 @@ def _begun(folder: Path) -> Arguments:
     if foreign:
         raise UserError(
             f"{folder / ARGUMENTS}: {foreign[0]!r} is not taken from a folder; give the run's "
-            f"command again, followed by resume={folder}."
+            f"command again, followed by {again}."
         )
     return Arguments(name, overrides)
 

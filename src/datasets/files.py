@@ -15,11 +15,13 @@ from torch.utils.data import Dataset
 from src import audio
 from src.batch import NO_SOUND, Utterance
 from src.datasets.selection import UNREADABLE, Rejections, select
+from src.utils.command_line import in_quotes
 from src.utils.errors import UserError
 from src.utils.files import walk
 
 logger = logging.getLogger(__name__)
 
+LISTS = (".jsonl", ".json", ".csv", ".tsv")  # of recordings, as dataset=folder reads them
 MAX_ID_BYTES = 200  # file systems allow 255 for a name, and ".json" comes after it
 
 
@@ -60,6 +62,12 @@ class AudioFiles(Dataset[Utterance]):
         ids = unique_ids(_name(path, base_folder(paths, Path(input))) for path in paths)
         durations_s, rejections = _measure(paths, ids)
         self.unreadable = rejections.explanations.get(UNREADABLE, {})
+        if len(paths) == 1 and self.unreadable and paths[0].suffix.lower() in LISTS:
+            raise UserError(
+                f"input={input}: a list of recordings, not one of them. In its place "
+                f"dataset=folder {in_quotes('dataset.root', str(input))} dataset.test.split=all "
+                "reads what it lists."
+            )
         if len(paths) == 1 and self.unreadable:
             raise UserError(self.unreadable[ids[0]])
         readable = np.flatnonzero(np.isfinite(durations_s))

@@ -1,5 +1,7 @@
-"""What a run is started with, as its folder keeps it."""
+"""Words of a command line, and what a run is started with, as its folder keeps it."""
 
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +26,20 @@ def is_override(word: str) -> bool:
 def key_and_value(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
     return key.lstrip("+~"), value
+
+
+def in_quotes(key: str, value: str) -> str:
+    """KEY=VALUE for a command line, in quotes where the shell or Hydra would misread the value."""
+    is_plain = re.fullmatch(r"[A-Za-z_./][\w./-]*", value, re.ASCII)
+    is_plain = is_plain and value.lower() not in ("null", "true", "false", "nan", "inf")
+    return f"{key}={value}" if is_plain else shlex.quote(for_hydra(key, value))
+
+
+def for_hydra(key: str, value: str) -> str:
+    """KEY="VALUE" for `compose`, whatever letters the value has."""
+    # Hydra takes a backslash as it is, but for those before a quote.
+    value = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + found[2].replace('"', r"\""), value)
+    return f'{key}="{value}"'
 
 
 def of_the_run(overrides: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from src.utils.command_line import ARGUMENTS
+from src.utils.command_line import ARGUMENTS, in_quotes
 from src.utils.errors import UserError
 from src.utils.files import remove_leftovers
 from src.utils.locks import alone_in
@@ -34,9 +34,10 @@ def only_run_in(folder: str | Path, *, resumed: bool) -> Iterator[None]:
 
     with alone_in(folder, refuse):
         if not resumed and any((folder / "checkpoints").glob("*.pt")):
+            again = in_quotes("resume", str(folder))
             raise UserError(
                 f"run_dir={folder}: holds a run already, which a new one would overwrite. Continue "
-                f"it with resume={folder}, choose another run_dir, or delete the folder."
+                f"it with {again}, choose another run_dir, or delete the folder."
             )
         for part in (folder, folder / "checkpoints", folder / "pictures"):
             remove_leftovers(part)

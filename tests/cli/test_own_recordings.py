@@ -1,5 +1,6 @@
 """Recordings of one's own need no code: a folder of real speech is trained on and read."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from scripts.prepare_data import main as prepare
 from src.trainer import load_checkpoint
+from src.utils.command_line import in_quotes
 from tests.cli.in_process import call, predictions
 
 SMALL = (
@@ -67,6 +69,28 @@ def test_its_test_part_is_read(trained, recordings, tmp_path):
     assert outcome.status == 0, outcome.stderr
     [name] = predictions(tmp_path / "own")
     assert (recordings / name.replace("_", "/", 1)).with_suffix(".txt").is_file()
+
+
+def test_a_list_given_as_a_recording_is_met_with_what_reads_it(trained, recordings, tmp_path):
+    listed = tmp_path / "Läufe (1).csv"
+    names = [path.relative_to(recordings).as_posix() for path in recordings.rglob("*.[!t]*")]
+    assert len(names) > 5
+    rows = [f"{recordings}/{name};text number {'i' * n}" for n, name in enumerate(names)]
+    listed.write_text("\n".join(["path;text", *rows]), encoding="utf-8")
+    common = (f"checkpoint={trained}", f"output={tmp_path}", "name=own", "device=cpu")
+    common += ("n_pictures=0", "loader.n_workers=0", "decoder=greedy")
+    refusal = call("inference", in_quotes_for_hydra("input", listed), *common).refusal
+    assert "a list of recordings, not one of them" in refusal
+    advice = refusal.partition("In its place ")[2].partition(" reads what it lists")[0]
+    index = f"dataset.index_dir={tmp_path / 'index'}"
+    outcome = call("inference", *shlex.split(advice), index, *common)
+    assert outcome.status == 0, outcome.stderr
+    assert len(predictions(tmp_path / "own")) == len(names)
+
+
+def in_quotes_for_hydra(key: str, value: Path) -> str:
+    [word] = shlex.split(in_quotes(key, str(value)))
+    return word
 
 
 def test_lists_of_two_corpora_are_trained_on_as_one(recordings, tmp_path):

@@ -1,13 +1,20 @@
 """`python train.py resume=RUN`: the run's own config and overrides, and none that reach Hydra."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
 from src.cli import as_begun
-from src.utils.command_line import ARGUMENTS, Arguments, keep_arguments
+from src.utils.command_line import (
+    ARGUMENTS,
+    Arguments,
+    for_hydra,
+    in_quotes,
+    keep_arguments,
+)
 from tests.cli.in_process import call
 from tests.reliability.tiny_run import arguments, write_corpus
 
@@ -85,13 +92,40 @@ def test_a_folder_that_does_not_tell_is_asked_about_with_a_way_out(begun, text):
     if text is not None:
         (begun / ARGUMENTS).write_text(text)
     refusal = call("train", f"resume={begun}").refusal
-    assert f"no {ARGUMENTS} in there" in refusal and f"followed by resume={begun}" in refusal
+    assert f"no {ARGUMENTS} in there" in refusal
+    assert f"followed by {in_quotes('resume', str(begun))}." in refusal
 
 
 def test_a_folder_without_a_run_is_told_as_such(tmp_path):
     assert (
         f"resume={tmp_path}: no checkpoints/last.pt" in call("train", f"resume={tmp_path}").refusal
     )
+
+
+ODD = ["Läufe", "run (1)", "a=b", "a,b", "it's", 'say "so"', "c\\d", 'e\\"f', "g\\", "7"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_the_command_that_is_told_is_one_that_works(tmp_path, name):
+    root, run_dir = write_corpus(tmp_path / "corpus"), tmp_path / name
+    words = arguments(root, run_dir, "trainer.n_epochs=1", "loader.n_workers=0")
+    words = [for_hydra("run_dir", str(run_dir)) if w.startswith("run_dir=") else w for w in words]
+    assert call("train", *words).status == 0
+    [word] = shlex.split(in_quotes("resume", str(run_dir)))
+    said = call("train", word)
+    assert said.status == 0, said.stderr
+    assert config_of(run_dir)["resume"] == str(run_dir)
+
+
+def test_a_plain_value_needs_no_quotes_and_one_that_hydra_misreads_has_them():
+    assert in_quotes("resume", "saved/a_b-c.d/1") == "resume=saved/a_b-c.d/1"
+    assert in_quotes("resume", "null") == "'resume=\"null\"'"
+    assert in_quotes("resume", "1e3") == "'resume=\"1e3\"'"
+
+
+def test_a_folder_that_hydra_can_t_read_is_told_with_the_quotes_it_needs(tmp_path):
+    refusal = call("train", "resume=/tmp/Läufe").refusal
+    assert refusal.endswith("""stands in quotes of its own: 'resume="/tmp/Läufe"'""")
 
 
 def test_a_run_goes_on_as_it_was_begun_and_a_refused_start_changes_nothing(tmp_path):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from src import audio
 from src.datasets.corpora.listed_corpus import ListedCorpus
-from src.datasets.corpora.listing import Flaw, Row, lines_of
-from src.datasets.corpora.manifest import SUFFIXES, manifest_rows
-from src.datasets.files import safe_name, unique_ids
+from src.datasets.corpora.listing import ALL, SPLITS, Flaw, Row, lines_of
+from src.datasets.corpora.manifest import manifest_rows
+from src.datasets.files import LISTS, safe_name, unique_ids
 from src.datasets.rejections import EXTRA_AUDIO, NO_AUDIO, NO_TRANSCRIPT
 from src.utils.errors import UserError
 from src.utils.files import walk
@@ -21,6 +21,8 @@ class Folder(ListedCorpus):
         root: a folder, in which each recording has a .txt file of the same stem; or a list of
             recordings, see `manifest`.
     """
+
+    splits = (*SPLITS, ALL)
 
     @property
     def corpus(self) -> str:
@@ -44,7 +46,7 @@ def folder_rows(root: Path) -> Iterator[Row | Flaw]:
         raise UserError(f"{root}: no such folder or list; set dataset.root to one.")
     names = sorted(_visible(root))
     if not any(_is_sound(name) for name in names):
-        lists = [name for name in names if name.endswith(SUFFIXES)]
+        lists = [name for name in names if name.endswith(LISTS)]
         advice = f" Did you mean dataset.root={root / lists[0]}?" if lists else ""
         raise UserError(
             f"{root}: has no recordings in it. Expected files that end in "

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from src import audio
 from src.batch import NO_SOUND, Utterance
 from src.datasets.corpora.held_out import HeldOut
-from src.datasets.corpora.listing import SPLITS, Flaw, Row, listed
+from src.datasets.corpora.listing import ALL, SPLITS, Flaw, Row, listed
 from src.datasets.durations import durations_of
 from src.datasets.rejections import NO_AUDIO, Rejections
 from src.datasets.selection import UNREADABLE, select
@@ -29,7 +29,7 @@ class ListedCorpus(Dataset[Utterance]):
 
     Args:
         root: the corpus's folder.
-        split: "train", "validation" or "test".
+        split: one of `splits`; of a folder or list also "all".
         text: text object of the vocabulary; None leaves targets empty.
         validation_share, test_share: see `HeldOut`.
         index_dir: where measured durations are kept; None measures them at each start.
@@ -50,6 +50,7 @@ class ListedCorpus(Dataset[Utterance]):
     """
 
     corpus = ""  # its name, for the log
+    splits = SPLITS
 
     def __init__(
         self,
@@ -69,8 +70,8 @@ class ListedCorpus(Dataset[Utterance]):
         limit: int | None = None,
         sort: str | None = None,
     ) -> None:
-        if split not in SPLITS:
-            raise UserError(f"split={split}: expected one of {', '.join(SPLITS)}.")
+        if split not in self.splits:
+            raise UserError(f"split={split}: expected one of {', '.join(self.splits)}.")
         if max_characters_per_s is not None and not max_characters_per_s > 0:  # NaN too
             raise UserError(
                 f"max_characters_per_s={max_characters_per_s}; expected null or a number above 0."
@@ -116,7 +117,11 @@ class ListedCorpus(Dataset[Utterance]):
     ) -> tuple[list[Row], Rejections]:
         listing = listed(self.rows(self._root, split))
         sides = HeldOut(listing.rows, validation_share, test_share)
-        rows = [row for row in listing.rows if sides.split_of(row) == split]
+
+        def is_asked_for(row: Row | Flaw) -> bool:
+            return split in (ALL, sides.split_of(row))
+
+        rows = list(filter(is_asked_for, listing.rows))
         if listing.rows and not rows:
             raise UserError(
                 f"{self._root}: none of its {counted(len(listing.rows), 'utterance')} falls to "
@@ -124,7 +129,7 @@ class ListedCorpus(Dataset[Utterance]):
             )
         lost = Rejections()
         for flaw in listing.flaws:
-            if sides.split_of(flaw) == split:
+            if is_asked_for(flaw):
                 lost.add(flaw.reason, flaw.id, flaw.explanation)
         return rows, lost
 

@@ -17,6 +17,7 @@ from src.utils.errors import UserError
 from src.utils.tables import counted
 
 SPLITS = ("train", "validation", "test")
+ALL = "all"  # in place of a split: whatever there is
 NOT_UTF8 = "whose transcript is not UTF-8 text"
 MALFORMED = "malformed"
 

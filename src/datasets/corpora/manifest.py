@@ -15,6 +15,7 @@ in a path, as in the indices of older projects, is the list's folder.
 """
 
 import csv
+import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from src.datasets.corpora.listing import MALFORMED, Flaw, Row, flaw_of, numbered_table, open_list
-from src.datasets.files import safe_name, unique_ids
+from src.datasets.files import LISTS, safe_name, unique_ids
 from src.datasets.rejections import LISTED_TWICE
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
 
 TABLES = (".csv", ".tsv")
-SUFFIXES = (".jsonl", ".json", *TABLES)
+PARTINGS = (",", ";", "\t")  # of columns; where a comma stands in numbers, it can't part them
 NAMES = {
     "path": ("path", "audio_filepath", "audio", "file", "wav"),
     "text": ("text", "sentence", "transcript", "transcription", "words"),
@@ -51,9 +52,9 @@ def manifest_rows(path: Path) -> Iterator[Row | Flaw]:
     Raises:
         UserError: no list, or one without names for path and text.
     """
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in LISTS:
         raise UserError(
-            f"{path}: not a list of recordings; expected a name that ends in {', '.join(SUFFIXES)}."
+            f"{path}: not a list of recordings; expected a name that ends in {', '.join(LISTS)}."
         )
     found = [_row(path, *line) for line in _lines(path)]
     # One file may hold many utterances, but the same one only once.
@@ -139,7 +140,9 @@ def _is_by_id(value: Any) -> bool:
 
 def _csv(path: Path) -> Iterator[tuple[int, Any]]:
     with open_list(path, newline="") as file:
-        reader = csv.reader(file, skipinitialspace=True)
+        first = file.readline()
+        lines = itertools.chain([first], file)
+        reader = csv.reader(lines, delimiter=_parting(first), skipinitialspace=True)
         try:
             names = [name.strip() for name in next(reader, [])]
             _check_names(path, names)
@@ -154,6 +157,16 @@ def _csv(path: Path) -> Iterator[tuple[int, Any]]:
                 f"{path}: line {reader.line_num} is no line of a CSV file ({error}); a quote may "
                 "be left open. Correct it, or write the list as JSONL."
             ) from error
+
+
+def _parting(first: str) -> str:
+    """What parts the columns that the first line names."""
+
+    def names(parting: str) -> set[str]:
+        return {name.strip().strip('"') for name in first.split(parting)}
+
+    whole = (p for p in PARTINGS if all(names(p) & set(NAMES[key]) for key in ("path", "text")))
+    return next(whole, PARTINGS[0])
 
 
 def _tsv(path: Path) -> Iterator[tuple[int, Any]]:

@@ -1,10 +1,10 @@
 """Where the parts of LibriSpeech lie on this machine, and what to do where they don't."""
 
 import difflib
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.utils.command_line import in_quotes
 from src.utils.errors import UserError
 
 DEFAULT_ROOT = Path("data/LibriSpeech")  # as configs/dataset/librispeech.yaml has it
@@ -68,17 +68,24 @@ def _absent(root: Path, missing: list[str]) -> UserError:
             f"Its parts are {', '.join(ARCHIVES)}."
         )
     size_gb = sum(ARCHIVES[part][0] for part in missing)
-    return UserError(
-        f"{where} Set dataset.root to the corpus, or fetch what is missing ({size_gb:.1f} GB) by "
+    fetch = (
+        f"Set dataset.root to the corpus, or fetch what is missing ({size_gb:.1f} GB) by "
         f"adding dataset.download=true to your command: {_fetch_command(root, missing)}"
     )
+    # Tests are what inference.py reads where nobody says what.
+    own = "input=FILES reads recordings of your own, dataset=… another corpus. "
+    return UserError(f"{where} {own if _are_tests(missing) else ''}{fetch}")
+
+
+def _are_tests(parts: list[str]) -> bool:
+    return all(part.startswith("test") for part in parts)
 
 
 def _fetch_command(root: Path, missing: list[str]) -> str:
-    if all(part.startswith("test") for part in missing):
+    if _are_tests(missing):
         name = "inference_other" if "test-other" in missing else "inference"
         command = f"python inference.py -cn={name} checkpoint=FILE"
     else:
         command = "python train.py -cn=deepspeech2"
     command += " dataset=librispeech dataset.download=true"
-    return command if root == DEFAULT_ROOT else f"{command} dataset.root={shlex.quote(str(root))}"
+    return command if root == DEFAULT_ROOT else f"{command} {in_quotes('dataset.root', str(root))}"

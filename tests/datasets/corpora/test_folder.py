@@ -160,6 +160,18 @@ def test_official_splits_and_speakers_of_a_list_are_kept(tmp_path):
     assert sum(map(len, speakers.values())) == 20
 
 
+def test_all_of_a_list_is_read_where_it_is_asked_for(tmp_path, caplog):
+    rows = {"a": "test", "b": "train", "c": "", "d": "dev", "gone": ""}
+    for name in "abcd":
+        sound(tmp_path / f"{name}.wav")
+    lines = [f"{name}.wav;go;{split}" for name, split in rows.items()]
+    (tmp_path / "l.csv").write_text("\n".join(["path;text;split", *lines]))
+    assert list(Folder(tmp_path / "l.csv", "all", None).ids) == ["a", "b", "c", "d"]
+    assert "folder l.csv all: kept 4 of 5 utterances; 1 can't be used: 1 " in caplog.text
+    with pytest.raises(UserError, match="split=every: expected one of train, validation, test, a"):
+        Folder(tmp_path / "l.csv", "every", None)
+
+
 def test_a_cache_gives_the_same_utterances(parts, tmp_path):
     corpus = read(parts, limit=4)
     packed = cached(corpus, tmp_path / "cache", n_workers=0)

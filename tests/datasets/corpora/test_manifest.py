@@ -161,6 +161,16 @@ def test_a_table_without_path_or_text_is_refused(tmp_path):
             read(tmp_path, name, content)
 
 
+@pytest.mark.parametrize("parting", [",", ";", "\t"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_columns_are_parted_as_a_spreadsheet_of_any_country_does(tmp_path, parting, quote):
+    header = parting.join(f"{quote}{name}{quote}" for name in ("speaker", "path", "sentence"))
+    said = "one; two, three" if quote else "one"
+    row = parting.join((f"{quote}s1{quote}", "a.wav", f"{quote}{said}{quote}"))
+    [found] = read(tmp_path, "l.csv", f"{header}\n{row}\n")
+    assert (found.path, found.text, found.speaker) == ("a.wav", said, "s1")
+
+
 def test_a_line_that_no_csv_has_is_named(tmp_path):
     with pytest.raises(UserError, match=r"l\.csv: line 2 is no line of a CSV file .*JSONL"):
         read(tmp_path, "l.csv", "path,text\na," + "x" * 200_000 + "\n")

@@ -43,6 +43,8 @@ def main(config: DictConfig) -> int | Ended:
         text = OmegaConf.to_yaml(config, resolve=True)
         ended = trial(resolved, text, run_dir, arguments)
         if ended.status >= 128:  # a signal is meant for the sweep
+            same = in_quotes("run_dir", str(Path(hydra.sweep.dir).resolve()))
+            logger.info("To go on with the sweep: the same command with %s", same)
             sys.exit(ended.status)
         return ended
     if not parallel.is_first():

@@ -114,6 +114,7 @@ def read_trial(folder: Path) -> Trial:
     status = "failed" if error else "finished" if summary.get("finished") else "unfinished"
     if not summary:
         return Trial(folder, overrides, status, metric, best, step, None, error)
+    metric = str(summary.get("monitored") or metric)
     measured = value_of(summary)
     best = None if math.isnan(measured) else measured
     minutes = summary.get("wall_s", 0.0) / 60

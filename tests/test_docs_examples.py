@@ -28,6 +28,16 @@ def test_the_examples_of_configs_md_train_together(tmp_path):
     read = ["dataset=listed", "checkpoint=saved/run", "n_pictures=0"]
     told = run_in(tmp_path, "inference.py", *read, *here)
     assert "3 utterances, read by saved/run" in told
+    run_in(tmp_path, *command[1:], "run_dir=saved/loud", "transform=loudness", *here, *small)
+    told = run_in(tmp_path, "inference.py", "dataset=listed", "checkpoint=saved/loud", *here)
+    assert "3 utterances, read by saved/loud" in told
+
+
+NEW = {
+    "models.gru": "GRU",
+    "transforms.loudness": "Loudness",
+    "datasets.corpora.listed": "Listed",
+}
 
 
 def write_examples(tree: Path) -> None:
@@ -36,11 +46,11 @@ def write_examples(tree: Path) -> None:
     for text in blocks(ROOT / "docs" / "configs.md", {"python", "yaml"}):
         head, _, body = text.partition("\n")
         files[head.removeprefix("# ")] = body
-    assert len(files) == 4
+    assert len(files) == 6
     for name, body in files.items():
         assert not (ROOT / name).exists()
         (tree / name).write_text(body, encoding="utf-8")
-    for module, name in (("models.gru", "GRU"), ("datasets.corpora.listed", "Listed")):
+    for module, name in NEW.items():
         room = module.split(".")[0]
         with (tree / "src" / room / "__init__.py").open("a", encoding="utf-8") as file:
             file.write(f"\nfrom src.{module} import {name}\n__all__ += [{name!r}]\n")

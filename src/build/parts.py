@@ -21,6 +21,12 @@ def build_text(config: Mapping[str, Any]) -> Any:
 def build_recognizer(config: Mapping[str, Any], text: Any):
     """Front end and model for the vocabulary of `text`."""
     front_end = build(config["transform"], "transform")
+    if not isinstance(front_end, FrontEnd):
+        raise UserError(
+            f"transform._target_={config['transform']['_target_']}: expected "
+            "src.transforms.FrontEnd, with a feature such as this under transform.features and "
+            "what follows it under transform.normalise; configs/transform/mfcc.yaml shows how."
+        )
     model = build(
         config["model"], "model", n_features=front_end.n_features, n_tokens=len(text.vocabulary)
     )

@@ -100,7 +100,9 @@ def find_target(name: str, where: str) -> Any:
     exported = importlib.import_module(room).__all__
     if attribute not in exported:
         raise UserError(
-            f"{where}._target_={name}: {room} has no {attribute}{nearest(attribute, exported)}"
+            f"{where}._target_={name}: {room} has no {attribute}{nearest(attribute, exported)} "
+            f"A class of one's own is imported in {room.replace('.', '/')}/__init__.py and named "
+            "in its __all__."
         )
     return getattr(importlib.import_module(room), attribute)
 

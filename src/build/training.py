@@ -17,6 +17,7 @@ from src.build.parts import (
     build_transcriber,
     check_sample_rate,
 )
+from src.build.rehearsal import rehearse
 from src.build.statistics import check_statistics
 from src.build.targets import build, check_keys, subnode
 from src.build.teacher import build_teacher, check_moments
@@ -67,6 +68,7 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     recognizer = build_recognizer(config, text)
     teacher = build_teacher(settings, recognizer, config["objective"], text)
     check_statistics(recognizer, config)
+    rehearse(recognizer, config, len(text.vocabulary))
     train_loader, validation_loader = build_loaders(config, text, device, recognizer)
     description = describe(config, text)
     if config["init_from"]:

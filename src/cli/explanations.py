@@ -54,7 +54,8 @@ def _missing_file(name: str, options: list[str] | None) -> str:
     group, _, choice = name.removesuffix(".yaml").rpartition("/")
     if group:
         known = options or [path.stem for path in (CONFIGS / group).glob("*.yaml")]
-        return f"{group}={choice}: no such choice{nearest(choice, known)}"
+        new = f" A new choice is a file of its own, configs/{group}/{choice}.yaml."
+        return f"{group}={choice}: no such choice{nearest(choice, known)}{new}"
     known = [path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "base"]
     return f"-cn={choice}: no such config{nearest(choice, known)}"
 

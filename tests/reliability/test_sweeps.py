@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import train
-from src.sweeps import has_begun, note, read_sweep, trial_name
+from src.sweeps import has_begun, note, read_sweep, read_trial, trial_name
 from src.utils.errors import UserError
 from tests.reliability.tiny_run import differences, outcome
 
@@ -52,6 +52,8 @@ def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(runs, tmp_path):
     assert "0 " in said and f"failed: {bad.error}" in said
     summary = json.loads((good.folder / "summary.json").read_text())
     assert good.best == summary["best"] and good.metric == "loss"
+    (good.folder / "checkpoints").rename(good.folder / "elsewhere")  # as keep_top_k=0 leaves it
+    assert read_trial(good.folder).metric == "loss"
 
 
 def test_ctrl_c_ends_the_sweep_and_not_only_the_trial(runs, tmp_path):
@@ -63,6 +65,7 @@ def test_ctrl_c_ends_the_sweep_and_not_only_the_trial(runs, tmp_path):
     os.kill(process, signal.SIGINT)
     status, said = runs.wait(process)
     assert status == 130, said
+    assert f"To go on with the sweep: the same command with run_dir={tmp_path}\n" in said
     [trial] = read_sweep(tmp_path)
     assert trial.status == "unfinished" and trial.overrides["seed"] == "1" and trial.step > 0
 

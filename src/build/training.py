@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from src.build.beginning import begin
 from src.build.parts import (
     build_augment,
     build_recognizer,
@@ -23,15 +24,11 @@ from src.build.targets import build, check_keys, subnode
 from src.build.teacher import build_teacher, check_moments
 from src.datasets import Batches, cached, make_batches, make_loader
 from src.loss import CTC, FrameCrossEntropy
-from src.recognizer import Recognizer
 from src.trainer import (
     Settings,
     Stepper,
     Trainer,
     Validation,
-    load_body,
-    load_checkpoint,
-    load_weights,
     parameter_groups,
 )
 from src.transforms.views import TwoViews
@@ -55,8 +52,6 @@ READING = ("n_workers", "prefetch", "timeout_s", "unreadable", "max_unreadable")
 def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     """Everything a training run needs, from a resolved config."""
     check_keys(Settings, config["trainer"], set(), "trainer")
-    if not isinstance(config["init_head"], bool):  # no and off are texts, which count as true
-        raise UserError(f"init_head={config['init_head']}: expected true or false.")
     device = pick_device(str(config["device"]))
     settings = Settings(**config["trainer"])
     precision = pick_precision(settings.precision, device)
@@ -69,10 +64,9 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
     teacher = build_teacher(settings, recognizer, config["objective"], text)
     check_statistics(recognizer, config)
     rehearse(recognizer, config, len(text.vocabulary))
-    train_loader, validation_loader = build_loaders(config, text, device, recognizer)
     description = describe(config, text)
-    if config["init_from"]:
-        start_from(str(config["init_from"]), recognizer, description, config["init_head"])
+    begin(config, recognizer, description)
+    train_loader, validation_loader = build_loaders(config, text, device, recognizer)
     recognizer.to(device)
     of_waveforms, of_features = build_augment(config, recognizer.front_end)
     if teacher:
@@ -116,22 +110,6 @@ def build_trainer(config: Mapping[str, Any], run_dir: Path, log):
         run_dir=run_dir,
         description=description,
     )
-
-
-def start_from(
-    path: str, recognizer: Recognizer, description: Mapping[str, Any], with_head: bool
-) -> None:
-    """Load the weights of the checkpoint at `path`, with those of the head or without.
-
-    Raises:
-        UserError: no such checkpoint, or one of another model, or of another vocabulary where its
-            head is wanted.
-    """
-    state = load_checkpoint(path)
-    if with_head:
-        load_weights(recognizer, state, description, path)
-    else:
-        load_body(recognizer, state, path)
 
 
 def build_loss(config: Mapping[str, Any]):

@@ -42,6 +42,11 @@ def explain(error: BaseException) -> str | None:
 
 def _unread_override(override: str) -> str:
     key, equals, value = override.partition("=")
+    if not equals and Path(override).is_file():
+        return (
+            f"{override}: a file, where key=value was expected. To read several, name their folder "
+            "or a pattern in quotes: 'input=talks/*.wav'."
+        )
     if not key or not equals:
         return f"{override}: expected key=value, or group=choice."
     return (

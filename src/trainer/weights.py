@@ -1,6 +1,7 @@
 """Putting stored weights and moments back, or saying clearly why they don't fit."""
 
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ def load_body(recognizer: nn.Module, state: dict[str, Any], path: str | Path) ->
     """
     head = {k: v for k, v in recognizer.state_dict().items() if k.startswith(HEAD)}
     body = {k: v for k, v in state["recognizer"].items() if not k.startswith(HEAD)}
-    _load(recognizer, body | head, path)
+    _load(recognizer, body | head, state, path)
 
 
 def load_weights(
@@ -46,19 +47,31 @@ def load_weights(
             f"this config has {len(ours)} ({_sample(ours)}). Choose the same text=… as the "
             "checkpoint, or start without it; init_from=… init_head=false takes all but the head."
         )
-    _load(recognizer, state["recognizer"], path)
+    _load(recognizer, state["recognizer"], state, path)
 
 
-def _load(recognizer: nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:
+def _load(
+    recognizer: nn.Module, weights: dict[str, Tensor], state: dict[str, Any], path: str | Path
+) -> None:
     try:
         recognizer.load_state_dict(weights)
     except (RuntimeError, KeyError, TypeError) as error:
         lines = str(error).strip().split("\n")
-        detail = lines[1].strip() if len(lines) > 1 else lines[0]
+        detail = shorten(lines[1] if len(lines) > 1 else lines[0], 200, placeholder=" …")
         raise UserError(
-            f"{path}: holds the weights of another model or front end ({detail[:200]}). Choose the "
-            "same model=… and transform=… as the checkpoint."
+            f"{path}: holds the weights of another model or front end ({detail}). Choose the "
+            f"same model=… and transform=… as the checkpoint{_parts_of(state)}."
         ) from error
+
+
+def _parts_of(state: dict[str, Any]) -> str:
+    """What the checkpoint's model and feature are, for messages."""
+    config = state.get("config")
+    if not isinstance(config, dict):
+        return ""
+    model, transform = (config.get(key) or {} for key in ("model", "transform"))
+    names = (model.get("_target_"), (transform.get("features") or {}).get("_target_"))
+    return f", which has {names[0]} on {names[1]}" if all(names) else ""
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any], path: str | Path) -> None:

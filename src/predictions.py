@@ -66,21 +66,27 @@ class Prediction:
         }
 
     def token_times(self) -> list[dict[str, Any]]:
-        """Token, seconds from which and until which it is seen, and confidence, in order."""
+        """Token, seconds from which and until which it is seen, and confidence, in order; None
+        where the decoder tells no frames, or no confidences."""
         best = self.best
-        confidences = best.confidences or (None,) * len(best.tokens)
-        ends = best.ends or tuple(frame + 1 for frame in best.frames)
+        nothing = (None,) * len(best.tokens)
+        frames, confidences = best.frames or nothing, best.confidences or nothing
+        ends = best.ends or [None if frame is None else frame + 1 for frame in frames]
         return [
             {
                 "token": self.symbols[token],
-                "start_s": round(start * self.frame_s, 3),
-                "end_s": round(min(end * self.frame_s, self.duration_s), 3),
+                "start_s": self._seconds(start),
+                "end_s": self._seconds(end),
                 "confidence": _short(confidence),
             }
             for token, start, end, confidence in zip(
-                best.tokens, best.frames, ends, confidences, strict=True
+                best.tokens, frames, ends, confidences, strict=True
             )
         ]
+
+    def _seconds(self, frame: int | None) -> float | None:
+        """When a frame begins, at the latest when the recording ends."""
+        return None if frame is None else round(min(frame * self.frame_s, self.duration_s), 3)
 
     def _tells_words(self) -> bool:
         return self.best.words is not None or spell_words(self.symbols)

@@ -156,6 +156,17 @@ def test_tokens_of_a_decoder_without_confidences_have_none():
     assert [token["start_s"] for token in reading.token_times()] == [0.0, 0.1]
 
 
+def test_tokens_and_words_of_a_decoder_without_frames_have_no_times(tmp_path):
+    space = LETTERS.encode(" ")[0]
+    plain = Hypothesis("a b", (3, space, 4), (), -1.0)
+    reading = Prediction("u", "character", {"greedy": [plain]}, LETTERS.symbols, 0.02, 1.0, "a b")
+    for told in (*reading.token_times(), *reading.word_times()):
+        assert told["start_s"] is None and told["end_s"] is None
+    assert len(reading.word_times()) == 2
+    written(tmp_path, [reading])
+    assert json.loads((tmp_path / "u.json").read_text(encoding="utf-8"))["pred_text"] == "a b"
+
+
 def test_the_confidence_of_an_utterance_is_the_geometric_mean_of_its_tokens():
     def confidence(*tokens):
         return utterance_confidence(Hypothesis("", (1,) * len(tokens), (), 0.0, tokens))

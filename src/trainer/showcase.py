@@ -59,7 +59,7 @@ def draw_prediction(
     return spectrogram_with_tokens(
         features[0, : int(lengths[0])].cpu().numpy(),
         recognizer.front_end.hop_s,
-        [(symbol, start_s) for symbol, start_s in tokens if start_s < LONGEST_S],
+        [(symbol, s) for symbol, s in tokens if s is not None and s < LONGEST_S],
         title=title,
         posteriors=emissions.log_probs[0, :n_frames].exp().cpu().numpy(),
         frame_s=recognizer.frame_s,

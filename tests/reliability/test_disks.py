@@ -71,6 +71,17 @@ def test_a_disk_that_stays_full_ends_the_run_at_the_third_step_that_is_not_saved
     assert trainer.progress.step == 9  # the third validation
 
 
+def test_a_run_whose_last_save_fails_does_not_end_as_if_all_were_well(tmp_path):
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "checkpoints").write_text("in the way")
+    trainer = make_trainer(run_dir, n_epochs=1)
+    with pytest.raises(UserError, match=r"last\.pt: could not be written"):
+        trainer.train()
+    assert trainer.progress.step == trainer.total_steps  # one validation, at its end
+    assert not (run_dir / "summary.json").exists()
+
+
 def test_a_read_only_disk_is_one_sentence_and_nothing_changes(runs, disk):
     run_dir = disk("-o", "size=9m") / "run"
     status, said = runs.run(run_dir, "trainer.n_epochs=1")

@@ -54,8 +54,8 @@ def start_from(
     else:
         load_body(recognizer, state, path)
     logger.info("Weights are those of %s%s.", path, "" if with_head else ", but for the head's")
-    theirs, ours = (one["config"]["transform"] for one in (state, description))
-    if differing := list(_differing(theirs, ours)):
+    theirs = state.get("config")  # which a file of weights alone may lack
+    if differing := list(_differing(theirs, {"transform": description["config"]["transform"]})):
         logger.warning(
             "%s: was trained on another transform than this run's (%s). Its weights know what its "
             "own features look like.",
@@ -63,10 +63,10 @@ def start_from(
         )
 
 
-def _differing(theirs: Any, ours: Any, name: str = "transform") -> Iterator[str]:
+def _differing(theirs: Any, ours: Any, name: str = "") -> Iterator[str]:
     """Keys of both whose values differ, with these; an earlier version may lack some."""
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
-        for key in theirs.keys() & ours.keys():
-            yield from sorted(_differing(theirs[key], ours[key], f"{name}.{key}"))
-    elif theirs != ours:
+        for key in sorted(theirs.keys() & ours.keys()):
+            yield from _differing(theirs[key], ours[key], f"{name}.{key}" if name else key)
+    elif name and theirs != ours:
         yield f"{name}={theirs}, now {ours}"

@@ -66,12 +66,16 @@ def _load(
 
 def _parts_of(state: dict[str, Any]) -> str:
     """What the checkpoint's model and feature are, for messages."""
-    config = state.get("config")
-    if not isinstance(config, dict):
-        return ""
-    model, transform = (config.get(key) or {} for key in ("model", "transform"))
-    names = (model.get("_target_"), (transform.get("features") or {}).get("_target_"))
-    return f", which has {names[0]} on {names[1]}" if all(names) else ""
+    paths = (("model", "_target_"), ("transform", "features", "_target_"))
+    model, feature = (_at(state.get("config"), *path) for path in paths)
+    return f", which has {model} on {feature}" if model and feature else ""
+
+
+def _at(node: Any, *path: str) -> Any:
+    """What lies there; None where nothing does, or the file holds something else."""
+    for key in path:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any], path: str | Path) -> None:

@@ -1,11 +1,13 @@
 """Where a training's weights come from, and what the log says of it."""
 
 import pytest
+import torch
 
 from src.build import build_recognizer, build_text, build_trainer
 from src.build.beginning import begin
 from src.build.training import describe
 from src.logger import Several
+from src.trainer import load_checkpoint, save_checkpoint
 from src.utils.errors import UserError
 from tests.build.configs import composed, tiny
 from tests.cli.in_process import call
@@ -42,6 +44,27 @@ def test_features_of_another_kind_are_warned_of(checkpoint, caplog):
     begun(tiny(f"init_from={checkpoint}", "transform.features.hop_ms=8"))
     [warning] = caplog.messages
     assert "another transform than this run's (transform.features.hop_ms=10, now 8)" in warning
+
+
+@pytest.mark.parametrize(
+    "config", [None, 7, {}, {"transform": None}, {"transform": {"features": 3}}]
+)
+def test_a_file_of_weights_with_an_odd_config_or_none_is_taken_all_the_same(
+    checkpoint, tmp_path, caplog, config
+):
+    state = load_checkpoint(checkpoint) | {"config": config}
+    if config is None:
+        del state["config"]
+    path = tmp_path / "weights.pt"
+    save_checkpoint(path, state)
+    ours = tiny(f"init_from={path}")
+    text = build_text(ours)
+    recognizer = build_recognizer(ours, text)
+    begin(ours, recognizer, describe(ours, text))
+    for name, value in recognizer.state_dict().items():
+        assert torch.equal(value, state["recognizer"][name]), name
+    with pytest.raises(UserError, match=r"same model=… and transform=… as the checkpoint\.$"):
+        begun(composed("lstm", f"init_from={path}", "init_head=false"))
 
 
 def test_a_pretrained_encoder_without_its_weights_is_warned_of(caplog):
